@@ -1,0 +1,1 @@
+//! A broker inside this process, for local use and tests.
