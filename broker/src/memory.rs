@@ -77,13 +77,22 @@ impl Default for MemoryBroker {
 impl MemoryBroker {
     /// An empty broker.
     pub fn new(options: MemoryOptions) -> Self {
-        let shared = Shared { options, topics: Mutex::default() };
-        Self { shared: Arc::new(shared), metrics: BrokerMetrics::default() }
+        let shared = Shared {
+            options,
+            topics: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            metrics: BrokerMetrics::default(),
+        }
     }
 
     /// The same broker, counting under the name of another component.
     pub fn with_metrics(&self, metrics: BrokerMetrics) -> Self {
-        Self { shared: Arc::clone(&self.shared), metrics }
+        Self {
+            shared: Arc::clone(&self.shared),
+            metrics,
+        }
     }
 
     /// Publishes a body as it stands, whether or not it is an event.
@@ -103,10 +112,15 @@ impl MemoryBroker {
         if topic.is_empty() {
             return Err(PublishError::EmptyTopic);
         }
-        let queues: Vec<_> =
-            self.topics().get(topic).map(|queues| queues.values().cloned().collect()).unwrap_or_default();
+        let queues: Vec<_> = self
+            .topics()
+            .get(topic)
+            .map(|queues| queues.values().cloned().collect())
+            .unwrap_or_default();
         if queues.is_empty() {
-            return Err(PublishError::Unroutable { topic: topic.to_owned() });
+            return Err(PublishError::Unroutable {
+                topic: topic.to_owned(),
+            });
         }
         let waited = self.shared.options.publish_deadline;
         let deadline = Instant::now() + waited;
@@ -132,15 +146,24 @@ impl MemoryBroker {
         subscription.validate()?;
         let mut topics = self.topics();
         let queues = topics.entry(subscription.topic.clone()).or_default();
-        let queue = queues.entry(subscription.subscription_id.clone()).or_insert_with(|| {
-            let options = &self.shared.options;
-            Arc::new(Queue::new(&subscription.topic, &subscription.subscription_id, options))
-        });
+        let queue = queues
+            .entry(subscription.subscription_id.clone())
+            .or_insert_with(|| {
+                let options = &self.shared.options;
+                Arc::new(Queue::new(
+                    &subscription.topic,
+                    &subscription.subscription_id,
+                    options,
+                ))
+            });
         Ok(Arc::clone(queue))
     }
 
     fn topics(&self) -> MutexGuard<'_, HashMap<String, BTreeMap<String, Arc<Queue>>>> {
-        self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .topics
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,7 +194,9 @@ impl Subscriber for MemoryBroker {
             metrics: self.metrics.clone(),
             shutdown,
         };
-        consumer.run(subscription.parallelism, self.shared.options.drain_deadline).await;
+        consumer
+            .run(subscription.parallelism, self.shared.options.drain_deadline)
+            .await;
         Ok(())
     }
 }

@@ -22,7 +22,7 @@ impl Default for RedeliveryPolicy {
     fn default() -> Self {
         Self {
             initial_delay: Duration::from_secs(1),
-            maximum_delay: Duration::from_secs(60),
+            maximum_delay: Duration::from_mins(1),
             maximum_attempts: NonZeroU32::MIN.saturating_add(9),
         }
     }

@@ -63,7 +63,7 @@ impl From<&Event> for Envelope {
             Some(Data::Binary(bytes)) => serde_json::from_slice(bytes)
                 .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned())),
         };
-        let mut envelope = Self::new(event.id(), event.source().to_string(), event.ty(), data);
+        let mut envelope = Self::new(event.id(), event.source().as_str(), event.ty(), data);
         envelope.datacontenttype = event.datacontenttype().map(ToOwned::to_owned);
         envelope.dataschema = event.dataschema().map(ToString::to_string);
         envelope.subject = event.subject().map(ToOwned::to_owned);

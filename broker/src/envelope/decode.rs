@@ -110,7 +110,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Envelope, MalformedEnvelope> {
         };
         match value {
             ExtensionValue::String(text) if name == TRACEPARENT => {
-                envelope.traceparent = Some(text)
+                envelope.traceparent = Some(text);
             }
             other => {
                 envelope.extensions.insert(name, other);

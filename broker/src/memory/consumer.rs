@@ -82,13 +82,14 @@ impl Consumer {
         match outcome {
             Outcome::Acknowledge => taken.acknowledge(),
             Outcome::DeadLetter { reason } => self.bury(taken, attempt, reason),
-            Outcome::Retry { reason } => match self.redelivery.delay_after(attempt) {
-                Some(delay) => taken.retry_after(delay),
-                None => {
+            Outcome::Retry { reason } => {
+                if let Some(delay) = self.redelivery.delay_after(attempt) {
+                    taken.retry_after(delay);
+                } else {
                     let reason = format!("given up after {attempt} deliveries: {reason}");
                     self.bury(taken, attempt, reason);
                 }
-            },
+            }
         }
     }
 
@@ -99,7 +100,9 @@ impl Consumer {
         handled
             .catch_unwind()
             .await
-            .unwrap_or_else(|_| Outcome::Retry { reason: "the handler panicked".to_owned() })
+            .unwrap_or_else(|_| Outcome::Retry {
+                reason: "the handler panicked".to_owned(),
+            })
     }
 
     fn bury(&self, taken: Taken, attempts: u32, reason: String) {

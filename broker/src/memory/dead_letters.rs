@@ -11,11 +11,15 @@ use crate::{DeadLetter, DeadLetterError, DeadLetters};
 impl MemoryBroker {
     fn existing(&self, topic: &str, subscription_id: &str) -> Result<Arc<Queue>, DeadLetterError> {
         let topics = self.topics();
-        let queue = topics.get(topic).and_then(|queues| queues.get(subscription_id));
-        queue.cloned().ok_or_else(|| DeadLetterError::UnknownSubscription {
-            topic: topic.to_owned(),
-            subscription_id: subscription_id.to_owned(),
-        })
+        let queue = topics
+            .get(topic)
+            .and_then(|queues| queues.get(subscription_id));
+        queue
+            .cloned()
+            .ok_or_else(|| DeadLetterError::UnknownSubscription {
+                topic: topic.to_owned(),
+                subscription_id: subscription_id.to_owned(),
+            })
     }
 }
 
@@ -47,7 +51,10 @@ impl DeadLetters for MemoryBroker {
         let queue = self.existing(topic, subscription_id)?;
         queue
             .dead_letters(|letters| {
-                letters.iter().find(|letter| letter.dead_letter_id == dead_letter_id).cloned()
+                letters
+                    .iter()
+                    .find(|letter| letter.dead_letter_id == dead_letter_id)
+                    .cloned()
             })
             .ok_or_else(|| unknown(subscription_id, dead_letter_id))
     }
@@ -59,10 +66,14 @@ impl DeadLetters for MemoryBroker {
         dead_letter_id: &str,
     ) -> Result<(), DeadLetterError> {
         let queue = self.existing(topic, subscription_id)?;
-        queue.revive(dead_letter_id).map_err(|refused| match refused {
-            NotRevived::Unknown => unknown(subscription_id, dead_letter_id),
-            NotRevived::Full => DeadLetterError::Full { subscription_id: subscription_id.to_owned() },
-        })
+        queue
+            .revive(dead_letter_id)
+            .map_err(|refused| match refused {
+                NotRevived::Unknown => unknown(subscription_id, dead_letter_id),
+                NotRevived::Full => DeadLetterError::Full {
+                    subscription_id: subscription_id.to_owned(),
+                },
+            })
     }
 
     async fn purge(&self, topic: &str, subscription_id: &str) -> Result<usize, DeadLetterError> {

@@ -99,7 +99,11 @@ impl Queue {
     }
 
     pub(super) fn push(&self, body: Arc<[u8]>, room: OwnedSemaphorePermit) {
-        self.state().ready.push_back(Message { body, attempts: 0, room });
+        self.state().ready.push_back(Message {
+            body,
+            attempts: 0,
+            room,
+        });
         self.arrival.notify_one();
     }
 
@@ -116,7 +120,10 @@ impl Queue {
                         self.arrival.notify_one();
                     }
                     message.attempts += 1;
-                    return Taken { queue: Arc::clone(self), message: Some(message) };
+                    return Taken {
+                        queue: Arc::clone(self),
+                        message: Some(message),
+                    };
                 }
                 state.next_due()
             };
@@ -143,9 +150,15 @@ impl Queue {
             .iter()
             .position(|letter| letter.dead_letter_id == dead_letter_id)
             .ok_or(NotRevived::Unknown)?;
-        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| NotRevived::Full)?;
+        let room = Arc::clone(&self.room)
+            .try_acquire_owned()
+            .map_err(|_| NotRevived::Full)?;
         let letter = state.dead.remove(position).ok_or(NotRevived::Unknown)?;
-        state.ready.push_back(Message { body: letter.body.into(), attempts: 0, room });
+        state.ready.push_back(Message {
+            body: letter.body.into(),
+            attempts: 0,
+            room,
+        });
         drop(state);
         self.arrival.notify_one();
         Ok(())
@@ -213,7 +226,9 @@ impl Taken {
         if let Some(message) = self.message.take() {
             let mut state = self.queue.state();
             let number = state.next_number();
-            state.delayed.insert((Instant::now() + delay, number), message);
+            state
+                .delayed
+                .insert((Instant::now() + delay, number), message);
             drop(state);
             // Some consumer has to know the new due time.
             self.queue.arrival.notify_one();
