@@ -1,0 +1,397 @@
+//! The command line as types. Every command's help text is here; what it does is in `commands/`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Provisions and keeps fleets of `OpenShift` and Kubernetes clusters.
+#[derive(Debug, Parser)]
+#[command(name = "hyperfleet", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Start here: `hyperfleet demo` shows everything in one process; `hyperfleet dev` keeps it running.")]
+pub(crate) struct Arguments {
+    /// How much to log: error, warn, info, debug, trace, or a tracing filter
+    #[arg(long, global = true, env = "HYPERFLEET_LOG_LEVEL", value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// How to write logs
+    #[arg(long, global = true, env = "HYPERFLEET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything, create a cluster and a node pool, and show them become reconciled
+    Demo(DemoArguments),
+    /// Run the whole control plane in this process
+    Dev(ControlPlaneArguments),
+    /// Run the REST API
+    Api(ApiArguments),
+    /// Run the sentinels
+    Sentinel(SentinelArguments),
+    /// Run one adapter, or check its configuration
+    Adapter(AdapterArguments),
+    /// Bring the database schema up to date, and exit
+    Migrate(MigrateArguments),
+    /// Create resources from a file
+    Create(CreateArguments),
+    /// Show one or many resources
+    Get(GetArguments),
+    /// Show everything about a resource: spec, conditions, adapters, children, recent events
+    Describe(DescribeArguments),
+    /// Change a resource's spec or labels
+    Patch(PatchArguments),
+    /// Delete resources
+    Delete(DeleteArguments),
+    /// Wait until a condition holds, or until a resource is gone
+    Wait(WaitArguments),
+    /// Show every event of a resource, also after it was removed
+    History(HistoryArguments),
+    /// Prove or rebuild the read models from the event log
+    #[command(subcommand)]
+    Replay(ReplayCommand),
+    /// Inspect configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the `OpenAPI` document
+    Openapi,
+    /// Print the version
+    Version(VersionArguments),
+    /// Print a shell completion script
+    Completions {
+        /// The shell to complete for
+        shell: Shell,
+    },
+}
+
+/// Where the API is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArguments {
+    /// Base URL of the API
+    #[arg(long, short = 's', env = "HYPERFLEET_SERVER", default_value = "http://127.0.0.1:8000", value_name = "URL")]
+    pub(crate) server: String,
+}
+
+/// Where the database is: a URL, or else embedded in a data directory.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DatabaseArguments {
+    /// Use this PostgreSQL instead of the embedded one
+    #[arg(long, env = "HYPERFLEET_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+    /// Directory of the embedded PostgreSQL and of everything else kept on disk
+    #[arg(long, env = "HYPERFLEET_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ListenArguments {
+    /// Address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    pub(crate) host: IpAddr,
+    /// Port of the API; 0 takes a free one
+    #[arg(long, short = 'p', default_value_t = 8000)]
+    pub(crate) port: u16,
+    /// Port of /healthz and /readyz; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) health_port: u16,
+    /// Port of /metrics; 0 takes a free one
+    #[arg(long, default_value_t = 9090)]
+    pub(crate) metrics_port: u16,
+    /// Allow listening beyond loopback without authentication
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ControlPlaneArguments {
+    #[command(flatten)]
+    pub(crate) listen: ListenArguments,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// Message broker: `memory:` for the one in this process
+    #[arg(long, default_value = "memory:", value_name = "URL")]
+    pub(crate) broker: String,
+    /// Manage this cluster instead of the simulated one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Directory with one folder for each adapter; default: the built-in configurations
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapters: Option<PathBuf>,
+    /// How long a Job of the simulated cluster runs, in milliseconds
+    #[arg(long, default_value_t = 1000, value_name = "MILLISECONDS")]
+    pub(crate) job_delay: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    #[command(flatten)]
+    pub(crate) control_plane: ControlPlaneArguments,
+    /// Create this cluster (JSON or YAML) instead of the built-in example
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// End when the cluster is reconciled instead of serving on
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Give up after this many seconds
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApiArguments {
+    #[command(flatten)]
+    pub(crate) listen: ListenArguments,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SentinelArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// Message broker to publish to
+    #[arg(long, value_name = "URL")]
+    pub(crate) broker: String,
+    /// Sentinel configuration; repeat for several kinds; default: built-in policies for every kind
+    #[arg(long, short = 'c', value_name = "FILE")]
+    pub(crate) config: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct AdapterArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<AdapterCommand>,
+    #[command(flatten)]
+    pub(crate) files: AdapterFiles,
+    /// Message broker to subscribe at
+    #[arg(long, value_name = "URL")]
+    pub(crate) broker: Option<String>,
+    /// Cluster to manage; default: the configuration's, else the pod's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdapterCommand {
+    /// Check a configuration without connecting to anything
+    Lint(AdapterFiles),
+}
+
+/// The two files of an adapter.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AdapterFiles {
+    /// Adapter configuration: who it is and how it reaches things
+    #[arg(long, short = 'c', env = "HYPERFLEET_ADAPTER_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Task configuration: what it does for each event
+    #[arg(long, short = 't', env = "HYPERFLEET_TASK_CONFIG", value_name = "FILE")]
+    pub(crate) task_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    Table,
+    Wide,
+    Json,
+    Yaml,
+    Name,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutputArguments {
+    /// How to print
+    #[arg(long, short = 'o', value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    /// File with one or more resources, JSON or YAML; `-` reads standard input
+    #[arg(long, short = 'f', required = true, value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
+    /// Parent cluster of the node pools in the file, by name or id
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) cluster: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+/// Which resource: a kind, and a name or id.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TargetArguments {
+    /// Kind: cluster, nodepool, or any registered plural
+    pub(crate) kind: String,
+    /// Name or id
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) name: String,
+    /// Cluster that the node pool belongs to, by name or id; needed when its name is not unique
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) cluster: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    /// Kind: clusters, nodepools, or any registered plural
+    pub(crate) kind: String,
+    /// Names or ids; none lists all
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) names: Vec<String>,
+    /// Only node pools of this cluster, by name or id
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) cluster: Option<String>,
+    /// Go on and print what changes
+    #[arg(long, short = 'w')]
+    pub(crate) watch: bool,
+    /// Sort by a field, for example `name` or `created_time desc`
+    #[arg(long, value_name = "FIELD [asc|desc]")]
+    pub(crate) sort_by: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PatchType {
+    /// Merge into what is stored now (RFC 7386)
+    Merge,
+    /// Send as it is: `spec` and `labels` replace the stored ones as a whole
+    Replace,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PatchArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// The change, JSON or YAML, for example '{"labels":{"tier":"gold"}}'
+    #[arg(long, short = 'p', value_name = "PATCH", required_unless_present = "patch_file", conflicts_with = "patch_file")]
+    pub(crate) patch: Option<String>,
+    /// File with the change
+    #[arg(long, value_name = "FILE")]
+    pub(crate) patch_file: Option<PathBuf>,
+    /// How to apply it. A merge reads first; a change by somebody else in between is overwritten
+    #[arg(long = "type", value_enum, default_value_t = PatchType::Merge)]
+    pub(crate) patch_type: PatchType,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    /// Kind: cluster, nodepool, or any registered plural
+    pub(crate) kind: String,
+    /// Names or ids
+    #[arg(required = true, value_name = "NAME|ID")]
+    pub(crate) names: Vec<String>,
+    /// Cluster that the node pools belong to, by name or id
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) cluster: Option<String>,
+    /// Wait until they are gone
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Remove the record now, though outside systems were not cleaned up; needs --reason
+    #[arg(long, requires = "reason")]
+    pub(crate) force: bool,
+    /// Why, for the audit history (with --force)
+    #[arg(long, requires = "force")]
+    pub(crate) reason: Option<String>,
+    /// With --wait: give up after this many seconds
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// `condition=TYPE`, `condition=TYPE=STATUS` or `delete`
+    #[arg(long = "for", value_name = "WHAT", default_value = "condition=Reconciled")]
+    pub(crate) until: String,
+    /// Give up after this many seconds
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReplayCommand {
+    /// Fold the log and compare it with the read models; verify the hash chains
+    Verify(ReplayArguments),
+    /// Write the read models anew from the log
+    Rebuild(ReplayArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the configuration in force, secrets redacted
+    Dump(ControlPlaneArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VersionArguments {
+    /// Also ask this API for its version
+    #[arg(long, short = 's', env = "HYPERFLEET_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+}
