@@ -256,3 +256,46 @@ fn what_cannot_work_is_refused_with_its_place() {
         check(&[(&format!("{complete}{rest}"), expected)]);
     }
 }
+
+#[test]
+fn the_samples_work() {
+    for (name, sample) in [
+        (
+            "clusters",
+            include_str!("../../deploy/sentinels/clusters.yaml"),
+        ),
+        (
+            "nodepools",
+            include_str!("../../deploy/sentinels/nodepools.yaml"),
+        ),
+        (
+            "clusters",
+            include_str!("../../deploy/sentinels/clusters-message-decision.yaml"),
+        ),
+    ] {
+        let config = SentinelConfig::parse(sample).unwrap();
+        config.validate().unwrap();
+        Policy::compile(&config).unwrap();
+        let builtin = SentinelConfig::builtin(name, "", name == "nodepools");
+        assert_eq!(config.message_data, builtin.message_data);
+        assert_eq!(config.name, builtin.name);
+        assert_eq!(config.topic, format!("hyperfleet-{name}"));
+    }
+    // The rules written out in the sample are the default ones
+    let written = include_str!("../../deploy/sentinels/clusters.yaml");
+    let config = SentinelConfig::parse(written).unwrap();
+    let DecisionConfig::Rules(rules) = config.decision else {
+        panic!("rules")
+    };
+    let same_but_for_spelling = |rule: &RuleConfig| RuleConfig {
+        when: String::new(),
+        ..rule.clone()
+    };
+    assert_eq!(
+        rules.iter().map(same_but_for_spelling).collect::<Vec<_>>(),
+        RuleConfig::defaults()
+            .iter()
+            .map(same_but_for_spelling)
+            .collect::<Vec<_>>()
+    );
+}
