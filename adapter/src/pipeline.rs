@@ -1,0 +1,181 @@
+//! One execution: extract → gates → objects → report.
+//!
+//! The phases and what each failure leads to are the adapter contract's: a required parameter
+//! that cannot be had ends the execution at once; every other failure still reaches the post
+//! actions, so that it is reported.
+
+use std::sync::Arc;
+
+use crate::api::ApiClient;
+use crate::clock::Clock;
+use crate::cluster::ClusterTarget;
+use crate::config::Config;
+use crate::event::Event;
+use crate::outcome::{Outcome, Phase, StepError};
+use crate::post::Post;
+use crate::preconditions::Gate;
+use crate::resources::{self, Applied};
+use crate::state::{State, Surroundings};
+use crate::{params, post, preconditions};
+
+/// The reason of a 404 that ends an execution without being a failure.
+const NOT_FOUND: &str = "ResourceNotFound";
+
+/// Runs executions of one adapter.
+pub struct Pipeline {
+    surroundings: Surroundings,
+    api: ApiClient,
+    cluster: Arc<dyn ClusterTarget>,
+}
+
+impl Pipeline {
+    /// A pipeline of a configuration.
+    pub fn new(
+        config: Config,
+        http: reqwest::Client,
+        cluster: Arc<dyn ClusterTarget>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let user_agent = config
+            .environment
+            .get("HYPERFLEET_USER_AGENT")
+            .filter(|agent| !agent.is_empty())
+            .cloned()
+            .unwrap_or_else(|| format!("hyperfleet-adapter/{}", env!("CARGO_PKG_VERSION")));
+        let api = ApiClient::new(config.adapter.api.clone(), http, user_agent);
+        Self {
+            surroundings: Surroundings::new(config, clock),
+            api,
+            cluster,
+        }
+    }
+
+    /// The configuration it runs.
+    pub fn config(&self) -> &Config {
+        &self.surroundings.config
+    }
+
+    /// Executes one event.
+    pub async fn execute(&self, event: &Event) -> Outcome {
+        let mut state = State::new(&self.surroundings, event);
+        let mut outcome = Outcome::default();
+        if self.extract(&mut state, &mut outcome).await
+            && self.gate_and_apply(&mut state, &mut outcome).await
+        {
+            self.report(&mut state, &mut outcome).await;
+        }
+        outcome.params = state
+            .params
+            .into_iter()
+            .map(|(name, value)| (name, value.as_ref().clone()))
+            .collect();
+        outcome.metadata = state.metadata;
+        log_finish(&outcome);
+        outcome
+    }
+
+    /// Whether the execution goes on.
+    async fn extract(&self, state: &mut State<'_>, outcome: &mut Outcome) -> bool {
+        let phase = Phase::ParamExtraction;
+        tracing::debug!("Phase {phase}: RUNNING");
+        match params::extract(state, &self.api).await {
+            Ok(()) => {
+                tracing::debug!("Phase {phase}: SUCCESS");
+                true
+            }
+            Err(error) => {
+                fail(phase, "ParameterExtractionFailed", error, state, outcome);
+                false
+            }
+        }
+    }
+
+    /// Whether the post actions run.
+    async fn gate_and_apply(&self, state: &mut State<'_>, outcome: &mut Outcome) -> bool {
+        let phase = Phase::Preconditions;
+        tracing::debug!("Phase {phase}: RUNNING");
+        match preconditions::evaluate(state, &self.api).await {
+            Ok(Gate::Met) => {
+                tracing::debug!("Phase {phase}: SUCCESS - MET");
+                self.apply(state, outcome).await;
+                true
+            }
+            Ok(Gate::NotMet(reason)) => {
+                tracing::info!("Phase {phase}: SUCCESS - NOT_MET - {reason}");
+                tracing::debug!("Phase {}: SKIPPED", Phase::Resources);
+                outcome.skipped = true;
+                state.metadata.skip(reason);
+                true
+            }
+            Ok(Gate::NotFound) => {
+                tracing::info!("Phase {phase}: SUCCESS - NOT_MET - {NOT_FOUND}");
+                outcome.skipped = true;
+                state.metadata.skip(NOT_FOUND);
+                false
+            }
+            Err(error) => {
+                state.metadata.skip(error.message.clone());
+                fail(phase, "PreconditionFailed", error, state, outcome);
+                true
+            }
+        }
+    }
+
+    async fn apply(&self, state: &mut State<'_>, outcome: &mut Outcome) {
+        let phase = Phase::Resources;
+        tracing::debug!("Phase {phase}: RUNNING");
+        let mut applied = Applied::default();
+        match resources::process(state, self.cluster.as_ref(), &mut applied).await {
+            Ok(()) => tracing::debug!("Phase {phase}: SUCCESS"),
+            Err(error) => {
+                let error = error.context("resource execution failed");
+                fail(phase, "ResourceFailed", error, state, outcome);
+            }
+        }
+        outcome.resources = applied.results;
+        outcome.observed = applied.observed;
+    }
+
+    async fn report(&self, state: &mut State<'_>, outcome: &mut Outcome) {
+        let phase = Phase::PostActions;
+        tracing::debug!("Phase {phase}: RUNNING");
+        match post::run(state, &self.api, &mut outcome.actions).await {
+            Ok(Post::Done) => tracing::debug!("Phase {phase}: SUCCESS"),
+            Ok(Post::NotFound) => {
+                outcome.skipped = true;
+                state.metadata.skip(NOT_FOUND);
+            }
+            Err(error) => fail(phase, "PostActionFailed", error, state, outcome),
+        }
+    }
+}
+
+fn fail(
+    phase: Phase,
+    reason: &str,
+    error: StepError,
+    state: &mut State<'_>,
+    outcome: &mut Outcome,
+) {
+    tracing::warn!("Phase {phase}: FAILED: {}", error.message);
+    outcome.transient |= error.transient;
+    outcome.errors.insert(phase, error.message.clone());
+    state
+        .metadata
+        .fail(phase, reason, error.message, error.step.as_deref());
+}
+
+fn log_finish(outcome: &Outcome) {
+    if outcome.is_failed() {
+        tracing::warn!(
+            "Event execution finished: event_execution_status=failed {}",
+            outcome.error_summary()
+        );
+    } else {
+        tracing::info!(
+            "Event execution finished: event_execution_status=success resources_skipped={} reason={}",
+            outcome.metadata.resources_skipped,
+            outcome.metadata.skip_reason
+        );
+    }
+}
