@@ -1,0 +1,133 @@
+//! The family while a command is being decided: each event is applied as soon as it is recorded,
+//! so that later rules see what earlier ones did.
+
+use std::collections::BTreeMap;
+
+use crate::aggregation::aggregate;
+use crate::registry::{EntityDescriptor, Registry};
+use crate::resource::event::{ConditionsChanged, Event};
+use crate::resource::plan::{Effect, Family, StreamChange};
+use crate::resource::state::Resource;
+
+/// Key of the target. It is its own constant, because an absent target has no id yet.
+pub(super) const TARGET: &str = "";
+
+/// The working copies of a family.
+pub(super) struct Draft {
+    members: BTreeMap<String, StreamChange>,
+    parent: Option<String>,
+}
+
+impl Draft {
+    pub(super) fn of(family: &Family) -> Self {
+        let relatives = family.parent.iter().chain(&family.descendants);
+        let mut members: BTreeMap<String, StreamChange> = relatives
+            .filter(|resource| resource.exists())
+            .map(|resource| (resource.id.clone(), unchanged(resource)))
+            .collect();
+        members.insert(TARGET.to_owned(), unchanged(&family.target));
+        let parent = family.parent.as_ref().map(|parent| parent.id.clone());
+        Self { members, parent }
+    }
+
+    /// The target.
+    pub(super) fn target(&self) -> &Resource {
+        &self.members[TARGET].resource
+    }
+
+    /// The owner (to be) of the target, when it exists.
+    pub(super) fn parent(&self) -> Option<&Resource> {
+        self.parent.as_ref().and_then(|id| self.get(id))
+    }
+
+    /// A member by key: [`TARGET`] or the id of a relative.
+    pub(super) fn get(&self, key: &str) -> Option<&Resource> {
+        self.members.get(key).map(|member| &member.resource)
+    }
+
+    /// Key of the member that owns this one, when it is part of the family.
+    pub(super) fn owner_key(&self, key: &str) -> Option<String> {
+        let owner = self.get(key)?.owner.as_ref()?;
+        let is_target = owner.id == self.target().id;
+        let owner_key = if is_target { TARGET } else { owner.id.as_str() };
+        self.members
+            .contains_key(owner_key)
+            .then(|| owner_key.to_owned())
+    }
+
+    /// Records an event of a member. Nothing happens when the member is not part of the family.
+    pub(super) fn record(&mut self, key: &str, event: Event) {
+        let Some(member) = self.members.get_mut(key) else {
+            return;
+        };
+        match &event {
+            Event::ResourceCreated(_) => {
+                member.resource.apply_event(&event);
+                member.claim = Some(member.resource.name_claim());
+            }
+            Event::DeletionRequested(_) | Event::ResourceForceRemoved(_) => {
+                if member.resource.deleted_time.is_none() {
+                    member.release = Some(member.resource.name_claim());
+                }
+                member.resource.apply_event(&event);
+            }
+            _ => member.resource.apply_event(&event),
+        }
+        member.effect = Effect::Recorded;
+        member.events.push(event);
+    }
+
+    /// Changes the live state of the target without recording anything.
+    pub(super) fn live(&mut self, change: impl FnOnce(&mut Resource)) {
+        let Some(member) = self.members.get_mut(TARGET) else {
+            return;
+        };
+        change(&mut member.resource);
+        if member.effect == Effect::Unchanged {
+            member.effect = Effect::Liveness;
+        }
+    }
+
+    /// Computes the conditions of a member and records them when they differ.
+    pub(super) fn reaggregate(&mut self, key: &str, descriptor: &EntityDescriptor) {
+        let Some(resource) = self.get(key) else {
+            return;
+        };
+        let conditions = aggregate(resource, &descriptor.required_adapters);
+        if conditions != resource.conditions {
+            self.record(
+                key,
+                Event::ConditionsChanged(ConditionsChanged { conditions }),
+            );
+        }
+    }
+
+    /// The rules of a member's kind; those of a kind that is no longer registered are empty.
+    pub(super) fn descriptor(&self, key: &str, registry: &Registry) -> EntityDescriptor {
+        let kind = self
+            .get(key)
+            .map(|resource| resource.kind.as_str())
+            .unwrap_or_default();
+        registry.by_kind(kind).cloned().unwrap_or_default()
+    }
+
+    /// The target's change, then those of the touched relatives.
+    pub(super) fn into_changes(mut self) -> Vec<StreamChange> {
+        let target = self.members.remove(TARGET);
+        let touched = self
+            .members
+            .into_values()
+            .filter(|member| member.effect != Effect::Unchanged);
+        target.into_iter().chain(touched).collect()
+    }
+}
+
+fn unchanged(resource: &Resource) -> StreamChange {
+    StreamChange {
+        resource: resource.clone(),
+        events: Vec::new(),
+        effect: Effect::Unchanged,
+        claim: None,
+        release: None,
+    }
+}
