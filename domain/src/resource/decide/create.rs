@@ -1,0 +1,80 @@
+//! Creating a resource.
+
+use super::{reaggregate_wanted, references};
+use crate::registry::{EntityDescriptor, Registry};
+use crate::resource::command::CreateResource;
+use crate::resource::draft::{Draft, TARGET};
+use crate::resource::event::{ChildAttached, Event, ResourceCreated};
+use crate::resource::refusal::Refusal;
+use crate::resource::state::{Lifecycle, ObjectReference};
+use crate::timestamp::to_microseconds;
+
+pub(super) fn decide(
+    draft: &mut Draft,
+    create: &CreateResource,
+    registry: &Registry,
+) -> Result<(), Refusal> {
+    let descriptor = create.validate(registry)?;
+    let owner = owner(draft, create, descriptor)?;
+    let targets = &create.targets;
+    let references = references::resolve(&create.references, targets, descriptor, registry)?;
+    if draft.target().lifecycle != Lifecycle::Absent {
+        return Err(Refusal::AlreadyExists {
+            kind: create.kind.clone(),
+        });
+    }
+    let owner_id = owner.as_ref().map(|owner| owner.id.clone());
+    let href = descriptor.href(owner.as_ref().map(|owner| owner.href.as_str()), &create.id);
+    let created = ResourceCreated {
+        id: create.id.clone(),
+        kind: create.kind.clone(),
+        name: create.name.clone(),
+        href,
+        spec: create.spec.clone().unwrap_or_default(),
+        labels: create.labels.clone(),
+        tenancy: create.tenancy.clone(),
+        owner,
+        references,
+        created_time: to_microseconds(create.now),
+        created_by: create.actor.clone(),
+    };
+    draft.record(TARGET, Event::ResourceCreated(created));
+    if let Some(owner_id) = owner_id {
+        let (child_id, child_kind) = (create.id.clone(), create.kind.clone());
+        draft.record(
+            &owner_id,
+            Event::ChildAttached(ChildAttached {
+                child_id,
+                child_kind,
+            }),
+        );
+    }
+    reaggregate_wanted(draft, registry);
+    Ok(())
+}
+
+/// The owner to be: none for a top-level kind; for a child kind it must exist and be wanted.
+fn owner(
+    draft: &Draft,
+    create: &CreateResource,
+    descriptor: &EntityDescriptor,
+) -> Result<Option<ObjectReference>, Refusal> {
+    let (Some(kind), Some(id)) = (&descriptor.parent_kind, &create.parent) else {
+        return Ok(None);
+    };
+    let parent = draft
+        .parent()
+        .filter(|parent| parent.id == *id && parent.kind == *kind)
+        .ok_or_else(|| Refusal::NotFound {
+            kind: kind.clone(),
+            id: id.clone(),
+        })?;
+    if parent.is_finalizing() {
+        return Err(Refusal::MarkedForDeletion {
+            kind: kind.clone(),
+            id: id.clone(),
+        });
+    }
+    let (id, kind, href) = (parent.id.clone(), parent.kind.clone(), parent.href.clone());
+    Ok(Some(ObjectReference { id, kind, href }))
+}
