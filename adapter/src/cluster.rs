@@ -1,6 +1,9 @@
 //! The port to the management cluster, and its Kubernetes implementation in [`kube`].
 
 pub mod kube;
+mod none;
+
+pub use none::NoCluster;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -201,6 +201,8 @@ impl Operation {
 pub struct ResourceResult {
     /// The resource's name.
     pub name: String,
+    /// The kind written in its manifest.
+    pub kind: String,
     /// The object, once known.
     pub object: Option<ObjectId>,
     /// What was done.

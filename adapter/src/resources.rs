@@ -163,6 +163,7 @@ async fn one(
         ));
         return Ok(ResourceResult {
             name: name.clone(),
+            kind: resource.manifest.kind.clone(),
             object: None,
             operation: Operation::Skip,
             reason: "lifecycle.create.when condition evaluated to false".to_owned(),
@@ -179,6 +180,7 @@ async fn one(
         .map_err(|failure| {
             let result = ResourceResult {
                 name: name.clone(),
+                kind: resource.manifest.kind.clone(),
                 object: failure.object,
                 operation: failure.operation,
                 reason: String::new(),
@@ -209,6 +211,7 @@ async fn delete(
     let name = &resource.name;
     let mut result = ResourceResult {
         name: name.clone(),
+        kind: resource.manifest.kind.clone(),
         object: None,
         operation: Operation::Delete,
         reason: "lifecycle.delete.when evaluated to true".to_owned(),
@@ -340,6 +343,7 @@ async fn apply(
     state.resources.insert(name.clone(), found);
     Ok(ResourceResult {
         name: name.clone(),
+        kind: resource.manifest.kind.clone(),
         object: Some(manifest.object.clone()),
         operation: decision.operation,
         reason: decision.reason,

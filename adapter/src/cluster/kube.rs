@@ -6,15 +6,16 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::discovery::{ApiResource, Scope};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, discovery};
+use kube::{Client, Config, discovery};
 use serde_json::Value;
 use tokio::sync::RwLock;
 
 use super::{Change, ClusterError, ClusterTarget, Deletion, ObjectId, ObjectKind};
-use crate::config::PropagationPolicy;
+use crate::config::{KubernetesSettings, PropagationPolicy};
 
 /// A page of a list; bounds the memory of one answer.
 const PAGE_SIZE: u32 = 500;
@@ -24,6 +25,23 @@ pub struct KubeTarget {
     client: Client,
     /// Kinds that were looked up. Kinds are few and their mapping does not change.
     kinds: RwLock<HashMap<ObjectKind, (ApiResource, Scope)>>,
+}
+
+/// Connects as the configuration says: by the kubeconfig file it names, else from inside the
+/// cluster. Neither `KUBECONFIG` nor the home folder is looked at.
+///
+/// # Errors
+/// When the file or the in-cluster environment does not describe a cluster.
+pub async fn client(
+    settings: &KubernetesSettings,
+) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
+    let config = if settings.kube_config_path.is_empty() {
+        Config::incluster()?
+    } else {
+        let file = Kubeconfig::read_from(&settings.kube_config_path)?;
+        Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
+    };
+    Ok(Client::try_from(config)?)
 }
 
 /// A namespaced kind was named without a namespace.
