@@ -17,11 +17,12 @@ mod reader;
 mod references;
 mod task_file;
 mod task_parts;
+mod task_resources;
 mod tree;
 mod types;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -40,7 +41,7 @@ pub use types::{
     Precondition, PropagationPolicy, Resource, Source, Task,
 };
 
-/// The largest configuration file accepted, in bytes; ConfigMaps end at 1 MiB.
+/// The largest configuration file accepted, in bytes; `ConfigMaps` end at 1 MiB.
 pub(crate) const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// A checked configuration.
@@ -94,9 +95,7 @@ pub fn load_text(
 
     let task_document = document(task_text, task_path)?;
     let mut reader = reader::Reader::new(task_path);
-    let base = task_path
-        .parent()
-        .map_or_else(PathBuf::new, Path::to_path_buf);
+    let base = task_path.parent().unwrap_or_else(|| Path::new(""));
     let references = references::References::new(base);
     let task = task_file::read(&mut reader, &task_document, &references);
     if let Some(task) = &task {
@@ -119,7 +118,7 @@ pub fn load_text(
 }
 
 impl Config {
-    /// The merged configuration that `config.` reads, with snake_case keys; `redacted` is what
+    /// The merged configuration that `config.` reads, with `snake_case` keys; `redacted` is what
     /// templates and dumps see.
     pub fn tree(&self, redacted: bool) -> Value {
         tree::merged(self, redacted)

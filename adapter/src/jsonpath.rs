@@ -1,4 +1,4 @@
-//! The JSONPath dialect of Kubernetes clients, as conditions, captures and payload fields use it.
+//! The `JSONPath` dialect of Kubernetes clients, as conditions, captures and payload fields use it.
 //!
 //! A path without braces is read as `{.path}`. Supported: keys, escaped dots, `['key']`, indexes
 //! (negative too), slices, unions of indexes, `[*]`, `.*`, `..name`, and filters
@@ -207,9 +207,8 @@ fn holds(filter: &Filter, item: &Value) -> Option<bool> {
     let Some((comparison, right)) = &filter.comparison else {
         return Some(resolve(&filter.left).flatten().is_some());
     };
-    let (left, right) = match (resolve(&filter.left)?, resolve(right)?) {
-        (Some(left), Some(right)) => (left, right),
-        _ => return Some(false),
+    let (Some(left), Some(right)) = (resolve(&filter.left)?, resolve(right)?) else {
+        return Some(false);
     };
     Some(compare(*comparison, &left, &right))
 }

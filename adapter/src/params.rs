@@ -71,10 +71,9 @@ async fn value_of(
 
 fn describe(source: &Source) -> &str {
     match source {
-        Source::Path(path) => path,
+        Source::Path(path) | Source::File { path, .. } => path,
         Source::ApiCall(_) => "api_call",
         Source::Expression(_) => "expression",
-        Source::File { path, .. } => path,
     }
 }
 

@@ -28,7 +28,7 @@ const APPLY_ATTEMPTS: u32 = 4;
 
 /// How long a recreation waits for the old object to go; finalizers may take long, and the event
 /// is then retried instead of blocking a worker.
-const RECREATE_DEADLINE: Duration = Duration::from_secs(60);
+const RECREATE_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How often a recreation looks whether the old object is gone.
 const RECREATE_POLL: Duration = Duration::from_millis(100);
@@ -92,11 +92,11 @@ pub(crate) async fn process(
             }
         }
     }
-    join(failures)
+    join(&failures)
 }
 
 /// All remembered failures as one.
-fn join(failures: Vec<StepError>) -> Result<(), StepError> {
+fn join(failures: &[StepError]) -> Result<(), StepError> {
     let Some(first) = failures.first() else {
         return Ok(());
     };

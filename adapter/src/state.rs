@@ -167,7 +167,7 @@ impl Variables for Frozen<'_, '_> {
     }
 }
 
-/// The value that a JSONPath over variables is applied to: only the variable it names.
+/// The value that a `JSONPath` over variables is applied to: only the variable it names.
 pub(crate) fn path_context(path: &crate::jsonpath::JsonPath, variables: &dyn Variables) -> Value {
     let mut context = Map::new();
     if let Some(root) = path.root()

@@ -90,6 +90,14 @@ fn sorted(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
     entries
 }
 
+/// `\uXXXX`; only called for characters of the basic plane.
+pub(crate) fn escape_unicode(character: char, out: &mut String) {
+    use std::fmt::Write;
+
+    // Writing to a string cannot fail.
+    let _ = write!(out, "\\u{:04x}", u32::from(character));
+}
+
 fn write_json_string(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {
@@ -102,9 +110,9 @@ fn write_json_string(text: &str, out: &mut String) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(character)));
+                escape_unicode(character, out);
             }
-            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if u32::from(c) < 0x20 => escape_unicode(c, out),
             c => out.push(c),
         }
     }
@@ -195,7 +203,7 @@ mod tests {
 
     #[test]
     fn json_is_written_as_go_writes_it() {
-        let value = json!({"b": 5.0, "a": "<x & y>", "c": [1, null, true], "d": 1e21, "e": 1.5e-7, "f": 1000000.0});
+        let value = json!({"b": 5.0, "a": "<x & y>", "c": [1, null, true], "d": 1e21, "e": 1.5e-7, "f": 1_000_000.0});
         assert_eq!(
             to_json(&value),
             r#"{"a":"\u003cx \u0026 y\u003e","b":5,"c":[1,null,true],"d":1e+21,"e":1.5e-7,"f":1000000}"#

@@ -1,4 +1,4 @@
-//! The AdapterConfig file.
+//! The `AdapterConfig` file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,18 +27,14 @@ pub(super) fn read(
         "",
         &["adapter", "debug_config", "log", "clients"],
     )?;
-    let (name, version) = identity(reader, &root, warnings)?;
-    let log = log(reader, &root)?;
-    let clients = child(
-        reader,
-        &root,
-        "clients",
-        &["hyperfleet_api", "broker", "kubernetes", "maestro"],
-    )?;
-    refuse_maestro(reader, clients.as_ref());
-    let api = api(reader, clients.as_ref())?;
-    let broker = broker(reader, clients.as_ref())?;
-    let kubernetes = kubernetes(reader, clients.as_ref())?;
+    let (name, version) = identity(reader, &root, warnings);
+    let log = log(reader, &root);
+    let known = ["hyperfleet_api", "broker", "kubernetes", "maestro"];
+    let clients = child(reader, &root, "clients", &known);
+    refuse_maestro(reader, &clients);
+    let api = api(reader, &clients);
+    let broker = broker(reader, &clients);
+    let kubernetes = kubernetes(reader, &clients);
     Some(AdapterSettings {
         name: name?,
         version,
@@ -50,30 +46,20 @@ pub(super) fn read(
     })
 }
 
-/// The fields of an optional mapping; the outer `None` means that it is malformed.
-fn child<'n>(
-    reader: &mut Reader,
-    parent: &Fields<'n>,
-    key: &str,
-    known: &[&str],
-) -> Option<Option<Fields<'n>>> {
-    match parent.get(key) {
-        None => Some(None),
-        Some(node) => reader.fields(node, &parent.path(key), known).map(Some),
-    }
+/// The fields of a mapping; absent or malformed ones are empty.
+fn child<'n>(reader: &mut Reader, parent: &Fields<'n>, key: &str, known: &[&str]) -> Fields<'n> {
+    parent
+        .get(key)
+        .and_then(|node| reader.fields(node, &parent.path(key), known))
+        .unwrap_or_else(|| parent.empty(key))
 }
-
-type Identity = (Option<String>, String);
 
 fn identity(
     reader: &mut Reader,
     root: &Fields<'_>,
     warnings: &mut Vec<String>,
-) -> Option<Identity> {
-    let Some(adapter) = child(reader, root, "adapter", &["name", "version"])? else {
-        reader.problem("adapter.name", root.position, "adapter.name is required");
-        return Some((None, String::new()));
-    };
+) -> (Option<String>, String) {
+    let adapter = child(reader, root, "adapter", &["name", "version"]);
     let name = reader.required_text(&adapter, "name");
     let version = reader.text(&adapter, "version").unwrap_or_default();
     match version_matches(&version) {
@@ -87,7 +73,7 @@ fn identity(
         ),
         Some(true) => {}
     }
-    Some((name, version))
+    (name, version)
 }
 
 /// `None` when the version cannot be compared. Versions of the Go framework (0.2 and its
@@ -112,22 +98,19 @@ fn version_matches(version: &str) -> Option<bool> {
 /// Versions of the Go framework whose files this engine reads.
 const COMPATIBLE: [(u64, u64); 2] = [(0, 1), (0, 2)];
 
-fn log(reader: &mut Reader, root: &Fields<'_>) -> Option<LogSettings> {
-    let mut settings = LogSettings {
-        level: "info".to_owned(),
-        format: "json".to_owned(),
-        output: "stdout".to_owned(),
-    };
-    let Some(log) = child(reader, root, "log", &["level", "format", "output"])? else {
-        return Some(settings);
-    };
-    settings.level = match reader.text(&log, "level").as_deref() {
+fn log(reader: &mut Reader, root: &Fields<'_>) -> LogSettings {
+    let log = child(reader, root, "log", &["level", "format", "output"]);
+    let level = match reader.text(&log, "level").as_deref() {
         Some("debug") => "debug",
         Some("warn" | "warning") => "warn",
         Some("error") => "error",
         _ => "info",
-    }
-    .to_owned();
+    };
+    let mut settings = LogSettings {
+        level: level.to_owned(),
+        format: "json".to_owned(),
+        output: "stdout".to_owned(),
+    };
     for (key, slot, allowed) in [
         ("format", &mut settings.format, ["json", "text"]),
         ("output", &mut settings.output, ["stdout", "stderr"]),
@@ -142,13 +125,11 @@ fn log(reader: &mut Reader, root: &Fields<'_>) -> Option<LogSettings> {
             reader.problem(log.path(key), log.at(key), message);
         }
     }
-    Some(settings)
+    settings
 }
 
-fn refuse_maestro(reader: &mut Reader, clients: Option<&Fields<'_>>) {
-    if let Some(clients) = clients
-        && clients.get_or_null("maestro").is_some()
-    {
+fn refuse_maestro(reader: &mut Reader, clients: &Fields<'_>) {
+    if clients.get_or_null("maestro").is_some() {
         reader.problem(
             "clients.maestro",
             clients.at("maestro"),
@@ -170,7 +151,7 @@ const API_KEYS: [&str; 9] = [
     "auth",
 ];
 
-fn api(reader: &mut Reader, clients: Option<&Fields<'_>>) -> Option<ApiSettings> {
+fn api(reader: &mut Reader, clients: &Fields<'_>) -> ApiSettings {
     let mut settings = ApiSettings {
         base_url: String::new(),
         version: "v1".to_owned(),
@@ -182,12 +163,7 @@ fn api(reader: &mut Reader, clients: Option<&Fields<'_>>) -> Option<ApiSettings>
         default_headers: BTreeMap::new(),
         auth: None,
     };
-    let Some(clients) = clients else {
-        return Some(settings);
-    };
-    let Some(api) = child(reader, clients, "hyperfleet_api", &API_KEYS)? else {
-        return Some(settings);
-    };
+    let api = child(reader, clients, "hyperfleet_api", &API_KEYS);
     settings.base_url = reader.text(&api, "base_url").unwrap_or_default();
     if let Some(version) = reader.text(&api, "version").filter(|text| !text.is_empty()) {
         settings.version = version;
@@ -223,7 +199,7 @@ fn api(reader: &mut Reader, clients: Option<&Fields<'_>>) -> Option<ApiSettings>
     }
     settings.default_headers = headers(reader, &api);
     settings.auth = auth(reader, &api);
-    Some(settings)
+    settings
 }
 
 fn headers(reader: &mut Reader, api: &Fields<'_>) -> BTreeMap<String, String> {
@@ -246,7 +222,8 @@ fn headers(reader: &mut Reader, api: &Fields<'_>) -> BTreeMap<String, String> {
 }
 
 fn auth(reader: &mut Reader, api: &Fields<'_>) -> Option<AuthSettings> {
-    let auth = child(reader, api, "auth", &["token_path", "token_cache_ttl"])??;
+    api.get("auth")?;
+    let auth = child(reader, api, "auth", &["token_path", "token_cache_ttl"]);
     let token_path = PathBuf::from(reader.required_text(&auth, "token_path")?);
     if !token_path.is_absolute() {
         reader.problem(
@@ -263,29 +240,19 @@ fn auth(reader: &mut Reader, api: &Fields<'_>) -> Option<AuthSettings> {
     })
 }
 
-fn broker(reader: &mut Reader, clients: Option<&Fields<'_>>) -> Option<BrokerSettings> {
-    let Some(clients) = clients else {
-        return Some(BrokerSettings::default());
-    };
-    let Some(broker) = child(reader, clients, "broker", &["subscription_id", "topic"])? else {
-        return Some(BrokerSettings::default());
-    };
+fn broker(reader: &mut Reader, clients: &Fields<'_>) -> BrokerSettings {
+    let broker = child(reader, clients, "broker", &["subscription_id", "topic"]);
     let mut named = |key| reader.text(&broker, key).filter(|text| !text.is_empty());
-    Some(BrokerSettings {
+    BrokerSettings {
         subscription_id: named("subscription_id"),
         topic: named("topic"),
-    })
+    }
 }
 
-fn kubernetes(reader: &mut Reader, clients: Option<&Fields<'_>>) -> Option<KubernetesSettings> {
-    let Some(clients) = clients else {
-        return Some(KubernetesSettings::default());
-    };
+fn kubernetes(reader: &mut Reader, clients: &Fields<'_>) -> KubernetesSettings {
     let known = ["api_version", "kube_config_path", "qps", "burst"];
-    let Some(kubernetes) = child(reader, clients, "kubernetes", &known)? else {
-        return Some(KubernetesSettings::default());
-    };
-    Some(KubernetesSettings {
+    let kubernetes = child(reader, clients, "kubernetes", &known);
+    KubernetesSettings {
         api_version: reader.text(&kubernetes, "api_version").unwrap_or_default(),
         kube_config_path: reader
             .text(&kubernetes, "kube_config_path")
@@ -296,5 +263,5 @@ fn kubernetes(reader: &mut Reader, clients: Option<&Fields<'_>>) -> Option<Kuber
         burst: reader
             .number(&kubernetes, "burst", "a whole number")
             .unwrap_or_default(),
-    })
+    }
 }

@@ -1,4 +1,4 @@
-//! Environment variables over the AdapterConfig file: flag > environment > file > default. Flags
+//! Environment variables over the `AdapterConfig` file: flag > environment > file > default. Flags
 //! are applied by the command line, which sets the fields of the loaded configuration.
 
 use std::collections::BTreeMap;

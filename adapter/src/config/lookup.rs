@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 
-/// Names the AdapterConfig file.
+/// Names the `AdapterConfig` file.
 pub const ADAPTER_CONFIG_VARIABLE: &str = "HYPERFLEET_ADAPTER_CONFIG";
-/// Names the AdapterTaskConfig file.
+/// Names the `AdapterTaskConfig` file.
 pub const TASK_CONFIG_VARIABLE: &str = "HYPERFLEET_TASK_CONFIG";
 
 const DEFAULTS: [&str; 2] = ["/etc/hyperfleet/config.yaml", "./configs/config.yaml"];
 
-/// The AdapterConfig file to read.
+/// The `AdapterConfig` file to read.
 ///
 /// # Errors
 /// When neither flag nor variable names one and no default exists.
@@ -34,7 +34,7 @@ pub fn adapter_config_path(
         })
 }
 
-/// The AdapterTaskConfig file to read.
+/// The `AdapterTaskConfig` file to read.
 ///
 /// # Errors
 /// When neither flag nor variable names one.

@@ -36,6 +36,15 @@ impl<'n> Fields<'n> {
         join(&self.path, key)
     }
 
+    /// The fields of an absent mapping under `key`.
+    pub(super) fn empty(&self, key: &str) -> Self {
+        Self {
+            path: self.path(key),
+            position: self.at(key),
+            node: None,
+        }
+    }
+
     /// Where a key's value is, else where the mapping is.
     pub(super) fn at(&self, key: &str) -> Position {
         self.get_or_null(key)

@@ -10,14 +10,14 @@ pub(super) struct References {
 }
 
 impl References {
-    pub(super) fn new(base: PathBuf) -> Self {
-        Self { base: clean(&base) }
+    pub(super) fn new(base: &Path) -> Self {
+        Self { base: clean(base) }
     }
 
     /// The text of a referenced file.
     ///
     /// Relative references start at the task file's folder; absolute ones must lie inside it.
-    /// Symbolic links are followed only by the final read, so that mounted ConfigMaps work.
+    /// Symbolic links are followed only by the final read, so that mounted `ConfigMaps` work.
     pub(super) fn read(&self, reference: &str) -> Result<String, String> {
         let named = Path::new(reference);
         let resolved = clean(&self.base.join(named));

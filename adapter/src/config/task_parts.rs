@@ -180,8 +180,10 @@ pub(super) fn build(reader: &mut Reader, node: &Node, path: &str) -> Option<Buil
             Some(Build::List(built))
         }
         NodeKind::Mapping(entries) => {
-            if let Some(definition) = definition(reader, node, path) {
-                return definition;
+            match definition(reader, node, path) {
+                Definition::Value(build) => return Some(build),
+                Definition::Broken => return None,
+                Definition::PlainObject => {}
             }
             let mut built = Vec::with_capacity(entries.len());
             for entry in entries {
@@ -201,9 +203,18 @@ pub(super) fn build(reader: &mut Reader, node: &Node, path: &str) -> Option<Buil
     }
 }
 
-/// A mapping with a non-empty `field` or `expression` defines a value. The outer `None` means that
-/// the mapping is an ordinary object, the inner one that a problem was reported.
-fn definition(reader: &mut Reader, node: &Node, path: &str) -> Option<Option<Build>> {
+/// What a mapping in a payload is.
+enum Definition {
+    /// An ordinary object.
+    PlainObject,
+    /// The definition of a value.
+    Value(Build),
+    /// A definition with a reported problem.
+    Broken,
+}
+
+/// A mapping with a non-empty `field` or `expression` defines a value.
+fn definition(reader: &mut Reader, node: &Node, path: &str) -> Definition {
     let text = |key: &str| match node.get(key).map(Node::to_value) {
         Some(Value::String(text)) if !text.is_empty() => Some(text),
         Some(Value::Number(number)) => Some(number.to_string()),
@@ -215,21 +226,25 @@ fn definition(reader: &mut Reader, node: &Node, path: &str) -> Option<Option<Bui
         .map(Node::to_value)
         .filter(|value| !value.is_null());
     match (text("field"), text("expression")) {
-        (None, None) => None,
-        (Some(_), Some(_)) => Some(Some(Build::Contradiction(format!(
+        (None, None) => Definition::PlainObject,
+        (Some(_), Some(_)) => Definition::Value(Build::Contradiction(format!(
             "{path}: field and expression are both set; use only one"
-        )))),
-        (Some(field), None) => Some(Some(Build::Field {
+        ))),
+        (Some(field), None) => Definition::Value(Build::Field {
             path: JsonPath::new(&field),
             default,
-        })),
+        }),
         (None, Some(text)) => {
-            let at = node.get("expression").map_or(node.position, |n| n.position);
-            let parsed = expression(reader, &text, &join(path, "expression"), at);
-            Some(parsed.map(|expression| Build::Expression {
-                expression,
-                default,
-            }))
+            let at = node
+                .get("expression")
+                .map_or(node.position, |inner| inner.position);
+            match expression(reader, &text, &join(path, "expression"), at) {
+                Some(expression) => Definition::Value(Build::Expression {
+                    expression,
+                    default,
+                }),
+                None => Definition::Broken,
+            }
         }
     }
 }

@@ -17,10 +17,18 @@ pub(super) fn add_list_ends(environment: &mut Env) -> Result<(), DeclarationErro
     environment.add_member_overload("last", "list.last()", LIST_TYPE, vec![], last)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the engine's function type takes its arguments by value"
+)]
 fn first<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     end_of(&arguments, |items| items.first().cloned())
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the engine's function type takes its arguments by value"
+)]
 fn last<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     end_of(&arguments, |items| items.last().cloned())
 }

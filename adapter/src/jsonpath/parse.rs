@@ -132,12 +132,11 @@ fn bracket(text: &str) -> Result<(&str, &str), String> {
     for (index, character) in text.char_indices() {
         match (quote, character) {
             (Some(open), _) if character == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(character),
             (None, '[') => depth += 1,
             (None, ']') if depth == 0 => return Ok((&text[..index], &text[index + 1..])),
             (None, ']') => depth -= 1,
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     Err("unclosed [".to_owned())

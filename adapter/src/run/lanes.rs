@@ -25,7 +25,7 @@ use crate::pipeline::Pipeline;
 
 /// The longest an execution may take. Every call has its own timeout; this one keeps a worker
 /// from being lost to a server that answers one byte at a time.
-const EXECUTION_BUDGET: Duration = Duration::from_secs(120);
+const EXECUTION_BUDGET: Duration = Duration::from_mins(2);
 
 /// The lanes of one adapter.
 #[derive(Clone)]
@@ -135,12 +135,11 @@ impl Lanes {
                 .lanes
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            match lanes.get_mut(&key).and_then(Option::take) {
-                Some(next) => work = next,
-                None => {
-                    lanes.remove(&key);
-                    return;
-                }
+            if let Some(next) = lanes.get_mut(&key).and_then(Option::take) {
+                work = next;
+            } else {
+                lanes.remove(&key);
+                return;
             }
         }
     }

@@ -292,7 +292,7 @@ mod tests {
         for level in 1..9 {
             let previous = level - 1;
             let list = vec![format!("*a{previous}"); 10].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{list}]\n"));
+            text = format!("{text}a{level}: &a{level} [{list}]\n");
         }
         assert!(parse(&text).unwrap_err().message.contains("more than"));
     }
