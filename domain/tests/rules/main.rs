@@ -1,0 +1,13 @@
+//! The rules of the domain as given/when/then, through its public entry points only.
+
+mod aggregation;
+mod cqrs;
+mod create;
+mod delete;
+mod golden;
+mod patch;
+mod properties;
+mod references;
+mod registry;
+mod report;
+mod support;
