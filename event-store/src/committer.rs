@@ -1,0 +1,193 @@
+//! The one task of a process that writes. Whatever is queued while a batch is in flight becomes the next
+//! batch (natural batching): alone, a transaction waits for nobody; under load, many share one commit.
+
+mod batch;
+mod write;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::Connection as _;
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use self::write::CHANNEL;
+use self::write::{BatchError, Outcome};
+use crate::append::{Append, AppendError, Committed};
+use crate::inline::InlineProjection;
+use crate::metrics::StoreMetrics;
+
+/// Most transactions in one batch: bounds the time that a batch holds its row locks.
+pub(crate) const MAXIMUM_BATCH: usize = 512;
+
+/// Transactions that may wait. Beyond it `append` itself waits, which slows callers down instead of
+/// growing memory.
+pub(crate) const QUEUE_LENGTH: usize = 4096;
+
+/// How often a batch is tried again after a deadlock or a serialization failure.
+const BATCH_ATTEMPTS: u32 = 5;
+
+/// How long connecting may take before the waiting transactions are told.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A transaction that waits for its turn.
+pub(crate) struct Queued {
+    pub(crate) appends: Vec<Append>,
+    pub(crate) answer: oneshot::Sender<Result<Committed, AppendError>>,
+}
+
+/// Everything the task needs.
+pub(crate) struct Committer {
+    pub(crate) connect: PgConnectOptions,
+    pub(crate) projection: Option<Arc<dyn InlineProjection>>,
+    pub(crate) metrics: StoreMetrics,
+    pub(crate) maximum_batch: usize,
+    pub(crate) position_lock: bool,
+    pub(crate) committed: Arc<watch::Sender<u64>>,
+}
+
+impl Committer {
+    /// Runs until every sender is gone and the queue is empty.
+    pub(crate) async fn run(self, mut queue: mpsc::Receiver<Queued>) {
+        let mut connection: Option<PgConnection> = None;
+        let mut waiting: VecDeque<Queued> = VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                match queue.recv().await {
+                    Some(first) => waiting.push_back(first),
+                    None => break,
+                }
+            }
+            while waiting.len() < self.maximum_batch {
+                match queue.try_recv() {
+                    Ok(next) => waiting.push_back(next),
+                    Err(_) => break,
+                }
+            }
+            let batch = batch::take(&mut waiting, self.maximum_batch);
+            self.commit(&mut connection, batch).await;
+        }
+        if let Some(connection) = connection {
+            // The server notices a closed socket anyway; a failure here loses nothing.
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn commit(&self, connection: &mut Option<PgConnection>, batch: Vec<Queued>) {
+        let started = Instant::now();
+        match self.try_commit(connection, &batch).await {
+            Ok(outcomes) => self.answer(batch, outcomes, started),
+            Err(BatchError::Rejected(error)) if batch.len() > 1 => {
+                // One of them is at fault. Alone, each fails or succeeds for itself.
+                tracing::warn!(error = %error, transactions = batch.len(), "a batch was rejected, trying its transactions one by one");
+                for queued in batch {
+                    Box::pin(self.commit(connection, vec![queued])).await;
+                }
+            }
+            Err(error) => {
+                self.metrics.failures.inc();
+                *connection = None;
+                tracing::error!(error = %error, transactions = batch.len(), "a batch was not committed");
+                let error = AppendError::from(error);
+                for queued in batch {
+                    // Whoever stopped waiting needs no answer.
+                    let _ = queued.answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    async fn try_commit(
+        &self,
+        connection: &mut Option<PgConnection>,
+        batch: &[Queued],
+    ) -> Result<Outcome, BatchError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let connected = match connection.take() {
+                Some(connected) => connected,
+                None => self.connect().await?,
+            };
+            let connected = connection.insert(connected);
+            let written = write::write(
+                connected,
+                batch,
+                self.projection.as_deref(),
+                self.position_lock,
+            )
+            .await;
+            match written {
+                Err(BatchError::Unavailable(error)) if attempt == 1 => {
+                    // An idle connection that the server closed meanwhile: nothing was written, try once more.
+                    tracing::info!(error = %error, "reconnecting to the database");
+                    *connection = None;
+                }
+                Err(BatchError::Collided(error)) if attempt < BATCH_ATTEMPTS => {
+                    tracing::debug!(error = %error, "a batch collided with another process, trying again");
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<PgConnection, BatchError> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.connect)).await
+        {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(BatchError::Unavailable(error)),
+            Err(_) => Err(BatchError::Unavailable(sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    fn answer(&self, batch: Vec<Queued>, outcome: Outcome, started: Instant) {
+        self.metrics
+            .batch_seconds
+            .observe(started.elapsed().as_secs_f64());
+        if outcome.events > 0 {
+            self.metrics.batch_events.observe(f64::from(outcome.events));
+            self.committed.send_if_modified(|position| {
+                let newer = outcome.position > *position;
+                *position = outcome.position.max(*position);
+                newer
+            });
+        }
+        for (queued, lost) in batch.into_iter().zip(outcome.lost) {
+            let answer = match lost {
+                Some(error) => {
+                    let reason = if matches!(error, AppendError::ClaimTaken { .. }) {
+                        "claim"
+                    } else {
+                        "version"
+                    };
+                    self.metrics.conflicts.with_label_values(&[reason]).inc();
+                    Err(error)
+                }
+                None => Ok(Committed {
+                    position: outcome.position,
+                    versions: queued.appends.iter().map(Append::version).collect(),
+                }),
+            };
+            // Whoever stopped waiting needs no answer.
+            let _ = queued.answer.send(answer);
+        }
+    }
+}
+
+impl From<BatchError> for AppendError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Unavailable(source) | BatchError::Collided(source) => Self::Unavailable {
+                reason: source.to_string(),
+            },
+            BatchError::Rejected(source) => Self::Invalid {
+                reason: source.to_string(),
+            },
+            BatchError::OutcomeUnknown(source) => Self::OutcomeUnknown {
+                reason: source.to_string(),
+            },
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Events as they are stored.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use crate::append::StreamId;
+use crate::error::Error;
+use crate::inline::Snapshot;
+
+/// Columns of `events` that [`RecordedEvent::from_row`] reads.
+pub(crate) const COLUMNS: &str = "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
+     position, recorded_at, hash";
+
+/// A stored event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedEvent {
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its place in the stream, from 1.
+    pub sequence: u64,
+    /// Its place in the log: the order of commits, with gaps.
+    pub position: u64,
+    /// Stored type.
+    pub event_type: String,
+    /// Version of the payload's shape.
+    pub event_version: String,
+    /// The fact.
+    pub payload: Value,
+    /// Who, why and within which request.
+    pub metadata: Value,
+    /// When it was recorded, by the database's clock, in whole microseconds.
+    pub recorded_at: DateTime<Utc>,
+    /// SHA-256 over the previous event's hash and this event.
+    pub hash: Vec<u8>,
+}
+
+impl RecordedEvent {
+    pub(crate) fn from_row(row: &PgRow) -> Result<Self, Error> {
+        let stream = StreamId {
+            aggregate_type: row.try_get("aggregate_type")?,
+            aggregate_id: row.try_get("aggregate_id")?,
+        };
+        let sequence: i64 = row.try_get("sequence")?;
+        let position: i64 = row.try_get("position")?;
+        let unsigned = |value: i64, column: &str| {
+            u64::try_from(value).map_err(|_| Error::Damaged {
+                stream: stream.clone(),
+                sequence,
+                reason: format!("{column} is {value}"),
+            })
+        };
+        Ok(Self {
+            sequence: unsigned(sequence, "sequence")?,
+            position: unsigned(position, "position")?,
+            event_type: row.try_get("event_type")?,
+            event_version: row.try_get("event_version")?,
+            payload: row.try_get("payload")?,
+            metadata: row.try_get("metadata")?,
+            recorded_at: row.try_get("recorded_at")?,
+            hash: row.try_get("hash")?,
+            stream,
+        })
+    }
+}
+
+/// A stream as it was loaded: a snapshot, if there is one, and the events after it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// The stream's version; 0 when it does not exist.
+    pub version: u64,
+    /// The state at `version` minus the number of `events`.
+    pub snapshot: Option<Value>,
+    /// The events after the snapshot.
+    pub events: Vec<RecordedEvent>,
+}
+
+impl Loaded {
+    pub(crate) fn new(snapshot: Option<Snapshot>, events: Vec<RecordedEvent>) -> Self {
+        let base = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
+        let version = events.last().map_or(base, |event| event.sequence);
+        Self {
+            version,
+            snapshot: snapshot.map(|snapshot| snapshot.state),
+            events,
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The event store as its users see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::append::{Append, AppendError, Committed, StreamId};
+use crate::canonical;
+use crate::chain::{self, ChainFault, ChainFaultKind, GENESIS};
+use crate::committer::{Committer, QUEUE_LENGTH, Queued};
+use crate::error::Error;
+use crate::inline::InlineProjection;
+use crate::metrics::StoreMetrics;
+use crate::options::EventStoreOptions;
+use crate::recorded::{COLUMNS, Loaded, RecordedEvent};
+use crate::subscription::{self, Subscription};
+
+/// How long the server keeps an idle transaction: a stopped writer holds its locks no longer.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "2s";
+
+/// How long a statement waits for a lock before its batch is tried again.
+const LOCK_TIMEOUT: &str = "5s";
+
+/// How long a reader waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Events read at a time when a whole stream is verified.
+const VERIFY_BATCH: usize = 1000;
+
+/// The append-only log. Cheap to clone; clones share connections and the committer, which ends with the
+/// last of them.
+#[derive(Clone)]
+pub struct EventStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: PgPool,
+    queue: mpsc::Sender<Queued>,
+    committed: Arc<watch::Sender<u64>>,
+    projection: Option<Arc<dyn InlineProjection>>,
+    metrics: StoreMetrics,
+    _listener: DropGuard,
+}
+
+impl EventStore {
+    /// Opens the store on a migrated database and starts its committer.
+    ///
+    /// # Errors
+    /// When the URL is not one of PostgreSQL's, or the database cannot be reached.
+    pub async fn open(options: EventStoreOptions) -> Result<Self, Error> {
+        let connect: PgConnectOptions = options.database_url.parse()?;
+        let connect = connect.application_name("hyperfleet");
+        let pool = PgPoolOptions::new()
+            .max_connections(options.read_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_with(connect.clone())
+            .await?;
+        let committed = Arc::new(watch::Sender::new(0));
+        let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
+        let committer = Committer {
+            connect: connect.options([
+                (
+                    "idle_in_transaction_session_timeout",
+                    IDLE_IN_TRANSACTION_TIMEOUT,
+                ),
+                ("lock_timeout", LOCK_TIMEOUT),
+            ]),
+            projection: options.projection.clone(),
+            metrics: options.metrics.clone(),
+            maximum_batch: options.maximum_batch.max(1),
+            position_lock: !options.without_position_lock,
+            committed: Arc::clone(&committed),
+        };
+        tokio::spawn(committer.run(waiting));
+        let stop_listening = CancellationToken::new();
+        tokio::spawn(subscription::listen(
+            pool.clone(),
+            Arc::clone(&committed),
+            stop_listening.clone(),
+        ));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                pool,
+                queue,
+                committed,
+                projection: options.projection,
+                metrics: options.metrics,
+                _listener: stop_listening.drop_guard(),
+            }),
+        })
+    }
+
+    /// The connections for reading.
+    pub fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    /// What this store counts.
+    pub fn metrics(&self) -> &StoreMetrics {
+        &self.inner.metrics
+    }
+
+    /// Appends to one or more streams, all or nothing. When it returns `Ok`, everything is durable and
+    /// visible to every reader, the inline read models included. A caller that stops waiting does not
+    /// stop the append.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub async fn append(&self, appends: Vec<Append>) -> Result<Committed, AppendError> {
+        check(&appends)?;
+        let (answer, answered) = oneshot::channel();
+        let stopped = |_| AppendError::Unavailable {
+            reason: "the event store has stopped".to_owned(),
+        };
+        self.inner
+            .queue
+            .send(Queued { appends, answer })
+            .await
+            .map_err(|_| stopped(()))?;
+        answered
+            .map(|answer| {
+                answer.unwrap_or_else(|_| {
+                    Err(AppendError::OutcomeUnknown {
+                        reason: "the event store stopped meanwhile".to_owned(),
+                    })
+                })
+            })
+            .await
+    }
+
+    /// Loads a stream: the inline projection's snapshot and the events after it, or all events.
+    ///
+    /// # Errors
+    /// When the database cannot answer, or what is stored is damaged.
+    pub async fn load(&self, stream: &StreamId) -> Result<Loaded, Error> {
+        let mut snapshot = None;
+        if let Some(projection) = &self.inner.projection {
+            let mut connection = self.inner.pool.acquire().await?;
+            snapshot = projection
+                .snapshots(&mut connection, std::slice::from_ref(stream))
+                .await?
+                .pop();
+        }
+        // The snapshot is written in the append transaction, so events after it can only come from an
+        // append that committed in between; they are read here and complete the state.
+        let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
+        let events = self.read_stream(stream, after, usize::MAX).await?;
+        Ok(Loaded::new(snapshot, events))
+    }
+
+    /// The events of a stream after a sequence, at most `limit` of them.
+    ///
+    /// # Errors
+    /// When the database cannot answer, or what is stored is damaged.
+    pub async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3
+             ORDER BY sequence LIMIT $4"
+        );
+        let rows = sqlx::query(&query)
+            .bind(&stream.aggregate_type)
+            .bind(&stream.aggregate_id)
+            .bind(after.cast_signed())
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.inner.pool)
+            .await?;
+        rows.iter().map(RecordedEvent::from_row).collect()
+    }
+
+    /// The events of the log after a position, in commit order, at most `limit` of them.
+    ///
+    /// # Errors
+    /// When the database cannot answer, or what is stored is damaged.
+    pub async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
+        let mut connection = self.inner.pool.acquire().await?;
+        crate::catch_up::read_after(&mut connection, after, limit).await
+    }
+
+    /// Follows the log in commit order, from after a position.
+    pub fn subscribe(&self, after: u64) -> Subscription {
+        Subscription::new(self.clone(), self.inner.committed.subscribe(), after)
+    }
+
+    pub(crate) fn wake_ups(&self) -> watch::Receiver<u64> {
+        self.inner.committed.subscribe()
+    }
+
+    /// Every stream's id after `after`, in order, at most `limit` of them.
+    ///
+    /// # Errors
+    /// When the database cannot answer.
+    pub async fn streams(
+        &self,
+        after: Option<&StreamId>,
+        limit: usize,
+    ) -> Result<Vec<StreamId>, Error> {
+        let rows = sqlx::query(
+            "SELECT aggregate_type, aggregate_id FROM streams
+             WHERE (aggregate_type, aggregate_id) > ($1, $2) ORDER BY 1, 2 LIMIT $3",
+        )
+        .bind(after.map_or("", |stream| stream.aggregate_type.as_str()))
+        .bind(after.map_or("", |stream| stream.aggregate_id.as_str()))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.inner.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StreamId {
+                    aggregate_type: row.try_get(0)?,
+                    aggregate_id: row.try_get(1)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Recomputes the hash chain of a stream. The inner result names the first event that is not what
+    /// was recorded.
+    ///
+    /// # Errors
+    /// When the database cannot answer.
+    pub async fn verify_stream(&self, stream: &StreamId) -> Result<Result<u64, ChainFault>, Error> {
+        let head: Option<(i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT version, hash FROM streams WHERE aggregate_type = $1 AND aggregate_id = $2",
+        )
+        .bind(&stream.aggregate_type)
+        .bind(&stream.aggregate_id)
+        .fetch_optional(&self.inner.pool)
+        .await?;
+        let mut verified = (0, GENESIS.to_vec());
+        let mut at_head = None;
+        loop {
+            let events = self.read_stream(stream, verified.0, VERIFY_BATCH).await?;
+            if let Some((version, _)) = &head {
+                let known = events
+                    .iter()
+                    .find(|event| event.sequence == version.unsigned_abs());
+                at_head = known.map(|event| event.hash.clone()).or(at_head);
+            }
+            let last = events.len() < VERIFY_BATCH;
+            verified = match chain::verify(stream, verified, &events) {
+                Ok(verified) => verified,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            if last {
+                break;
+            }
+        }
+        // The stream may have grown since its head was read; what was the head then must be in the chain.
+        if at_head == head.map(|(_, hash)| hash) {
+            return Ok(Ok(verified.0));
+        }
+        Ok(Err(ChainFault {
+            stream: stream.clone(),
+            sequence: verified.0,
+            kind: ChainFaultKind::HeadDiffers,
+        }))
+    }
+}
+
+impl std::fmt::Debug for EventStore {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("EventStore").finish_non_exhaustive()
+    }
+}
+
+/// Refuses what cannot be stored before it can spoil a batch.
+fn check(appends: &[Append]) -> Result<(), AppendError> {
+    let invalid = |reason: String| Err(AppendError::Invalid { reason });
+    if appends.is_empty() {
+        return invalid("it has no stream".to_owned());
+    }
+    for (index, append) in appends.iter().enumerate() {
+        if appends[..index]
+            .iter()
+            .any(|earlier| earlier.stream == append.stream)
+        {
+            return invalid(format!("stream {} occurs twice", append.stream));
+        }
+        let texts = [&append.stream.aggregate_type, &append.stream.aggregate_id];
+        if texts
+            .into_iter()
+            .chain(&append.claims)
+            .chain(&append.releases)
+            .any(|text| text.contains('\0'))
+        {
+            return invalid(format!(
+                "the id or a claim of stream {:?} has a NUL character",
+                append.stream.aggregate_id
+            ));
+        }
+        let values = append
+            .events
+            .iter()
+            .flat_map(|event| [&event.payload, &event.metadata])
+            .chain(&append.snapshot);
+        for value in values {
+            if let Some(path) = canonical::unstorable(value) {
+                return invalid(format!(
+                    "stream {}: the text at {path} has a NUL character",
+                    append.stream
+                ));
+            }
+        }
+    }
+    Ok(())
+}
