@@ -40,7 +40,7 @@ impl Handler for Unreliable {
             3 => Outcome::DeadLetter {
                 reason: "chance".to_owned(),
             },
-            4 => panic!("chance"),
+            4 => std::panic::panic_any("chance"),
             _ => {
                 if let Ok(mut acknowledged) = self.acknowledged.lock() {
                     acknowledged.insert(delivery.envelope.id);
