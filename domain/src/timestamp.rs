@@ -60,10 +60,6 @@ pub mod rfc3339_option {
     ///
     /// # Errors
     /// Only those of the serializer.
-    #[expect(
-        clippy::ref_option,
-        reason = "serde's `with` passes a reference to the field"
-    )]
     pub fn serialize<S: Serializer>(
         time: &Option<DateTime<Utc>>,
         serializer: S,

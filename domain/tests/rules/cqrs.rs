@@ -29,7 +29,10 @@ fn cqrs_es_runs_the_same_decisions() {
         AggregateError::UserError(Refusal::Discarded(_))
     ));
     let events = block_on(store.load_events("g")).unwrap();
-    let types: Vec<_> = events.iter().map(|event| event.payload.event_type()).collect();
+    let types: Vec<_> = events
+        .iter()
+        .map(|event| event.payload.event_type())
+        .collect();
     assert_eq!(
         types,
         [

@@ -123,7 +123,7 @@ fn every_required_adapter_must_finalize_at_the_current_generation() {
     ));
     assert!(change.resource.statuses.contains_key("beta-two"));
     assert_eq!(
-        world.run("g", finalized("alpha", 14).into()).unwrap_err(),
+        world.run("g", finalized("alpha", 14)).unwrap_err(),
         Refusal::TargetNotFound
     );
 }

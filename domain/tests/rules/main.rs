@@ -1,5 +1,10 @@
 //! The rules of the domain as given/when/then, through its public entry points only.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, like tests"
+)]
+
 mod aggregation;
 mod cqrs;
 mod create;

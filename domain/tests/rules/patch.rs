@@ -14,8 +14,8 @@ fn gadget() -> World {
     world
 }
 
-fn labels(value: &str) -> Option<BTreeMap<String, String>> {
-    Some(BTreeMap::from([("env".to_owned(), value.to_owned())]))
+fn labels(value: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("env".to_owned(), value.to_owned())])
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn spec_and_labels_together_are_one_generation() {
     let mut world = gadget();
     let both = PatchResource {
         spec: Some(object(json!({}))),
-        labels: labels("prod"),
+        labels: Some(labels("prod")),
         ..patch(5)
     };
     let change = world.run("g", Command::Patch(both)).unwrap();
@@ -97,7 +97,7 @@ fn an_empty_patch_is_a_bad_request() {
 #[test]
 fn bad_labels_are_listed() {
     let bad = PatchResource {
-        labels: labels("<script>"),
+        labels: Some(labels("<script>")),
         ..patch(5)
     };
     let refusal = gadget().run("g", Command::Patch(bad)).unwrap_err();

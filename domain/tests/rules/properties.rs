@@ -76,9 +76,7 @@ fn play(steps: &[Step]) -> (World, BTreeMap<String, Vec<Resource>>) {
                 let finalized = if done { "True" } else { "False" };
                 world.run(
                     id,
-                    report(adapter, generation, status, now)
-                        .finalized(finalized)
-                        .into(),
+                    report(adapter, generation, status, now).finalized(finalized),
                 )
             }
         };

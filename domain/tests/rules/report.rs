@@ -1,6 +1,7 @@
 //! Which reports are refused, dropped and stored, and how.
 
 use chrono::TimeDelta;
+use hyperfleet_domain::adapter_status::AdapterMetadata;
 use hyperfleet_domain::resource::{Discard, Effect, RefusalClass, ReportAdapterStatus};
 use hyperfleet_domain::{Command, Event, Refusal};
 use serde_json::json;
@@ -14,7 +15,7 @@ fn gadget() -> World {
 }
 
 fn refusal(world: &mut World, report: Report) -> Refusal {
-    world.run("g", report.into()).unwrap_err()
+    world.run("g", report).unwrap_err()
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn transition_times_move_with_their_status_only() {
     let mut world = gadget();
     let first = report("alpha", 1, "True", 1).with(|report| {
         report.data = object(json!({"a": 1}));
-        report.metadata = Some(Default::default());
+        report.metadata = Some(AdapterMetadata::default());
     });
     world.report("g", first);
     let second = world

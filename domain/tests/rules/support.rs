@@ -131,7 +131,12 @@ impl World {
     }
 
     /// Carries out a command; gives the target's change.
-    pub(crate) fn run(&mut self, id: &str, command: Command) -> Result<StreamChange, Refusal> {
+    pub(crate) fn run(
+        &mut self,
+        id: &str,
+        command: impl Into<Command>,
+    ) -> Result<StreamChange, Refusal> {
+        let command = command.into();
         let changes = plan(&command, &self.family(id, &command), &self.registry)?;
         for change in &changes {
             assert_eq!(change.effect == Effect::Recorded, !change.events.is_empty());
@@ -164,7 +169,7 @@ impl World {
     }
 
     pub(crate) fn report(&mut self, id: &str, report: Report) -> StreamChange {
-        self.run(id, report.into()).unwrap()
+        self.run(id, report).unwrap()
     }
 
     pub(crate) fn delete(&mut self, id: &str, seconds: i64) -> Result<StreamChange, Refusal> {
@@ -260,8 +265,8 @@ pub(crate) fn report(adapter: &str, generation: i32, available: &str, seconds: i
 impl Report {
     pub(crate) fn finalized(mut self, status: &str) -> Self {
         let mut condition = self.0.conditions[0].clone();
-        condition.r#type = "Finalized".to_owned();
-        condition.status = status.to_owned();
+        "Finalized".clone_into(&mut condition.r#type);
+        status.clone_into(&mut condition.status);
         self.0.conditions.push(condition);
         self
     }
