@@ -40,7 +40,7 @@ impl Handler for Unreliable {
             3 => Outcome::DeadLetter {
                 reason: "chance".to_owned(),
             },
-            4 => std::panic::panic_any("chance"),
+            4 => std::panic::resume_unwind(Box::new("chance")),
             _ => {
                 if let Ok(mut acknowledged) = self.acknowledged.lock() {
                     acknowledged.insert(delivery.envelope.id);
