@@ -1,1 +1,9 @@
 #![doc = include_str!("../README.md")]
+
+pub mod clock;
+mod error_chain;
+pub mod ids;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error_chain::error_chain;
+pub use ids::{IdSource, SequentialIds, UuidV7Source};

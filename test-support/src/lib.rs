@@ -1,1 +1,5 @@
 #![doc = include_str!("../README.md")]
+
+mod eventually;
+
+pub use eventually::{Look, eventually};
