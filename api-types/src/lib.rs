@@ -3,6 +3,8 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod history;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod problem;
 pub mod resource;
 pub mod status;

@@ -152,6 +152,71 @@ pub mod codes {
     ];
 }
 
+/// Names of the rules that a member can break.
+pub mod constraints {
+    /// The member must be there.
+    pub const REQUIRED: &str = "required";
+    /// The value is below the least allowed.
+    pub const MIN: &str = "min";
+    /// The value is above the greatest allowed.
+    pub const MAX: &str = "max";
+    /// The value does not match the pattern.
+    pub const PATTERN: &str = "pattern";
+    /// The value cannot be read as what it should be.
+    pub const FORMAT: &str = "format";
+}
+
+/// What is wrong with a request, before it is known which request it was.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{detail} ({code})", code = self.code.code)]
+pub struct Fault {
+    /// Which row of the table applies.
+    pub code: ProblemCode,
+    /// The HTTP status; that of the code unless stated otherwise.
+    pub status: u16,
+    /// What went wrong, for a human.
+    pub detail: String,
+    /// The members at fault.
+    pub errors: Vec<FieldError>,
+}
+
+impl Fault {
+    /// A fault of `code`, with the status that belongs to it and no field errors.
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            status: code.status,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// The same fault with the members at fault.
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// The same fault under another status (422 for a child kind posted without its parent).
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The problem document of this fault in one request.
+    pub fn into_problem(
+        self,
+        instance: impl Into<String>,
+        trace_id: impl Into<String>,
+        timestamp: DateTime<Utc>,
+    ) -> Problem {
+        let mut problem = Problem::new(self.code, self.detail, instance, trace_id, timestamp);
+        problem.status = self.status;
+        problem.errors = self.errors;
+        problem
+    }
+}
+
 /// The body of every error answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -198,18 +263,6 @@ impl Problem {
             trace_id: trace_id.into(),
             errors: Vec::new(),
         }
-    }
-
-    /// The same problem with the members at fault.
-    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
-        self.errors = errors;
-        self
-    }
-
-    /// The same problem under another status (422 for a child kind posted without its parent).
-    pub fn with_status(mut self, status: u16) -> Self {
-        self.status = status;
-        self
     }
 }
 

@@ -1,0 +1,197 @@
+//! Building blocks of the OpenAPI document, shared by the crates that serve routes.
+//!
+//! The document is made from the registry of kinds, not from handlers: each router contributes the
+//! operations that it serves, and the documents are merged.
+
+use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{
+    ContentBuilder, Info, OpenApi, OpenApiBuilder, Paths, Ref, Required, ResponseBuilder,
+};
+
+use crate::{
+    AdapterStatus, AdapterStatusCreateRequest, AdapterStatusList, ForceDeleteRequest, History,
+    PROBLEM_MEDIA_TYPE, Problem, Resource, ResourceCreateRequest, ResourceList,
+    ResourcePatchRequest, VersionDocument,
+};
+
+/// Media type of successful answers and of request bodies.
+const JSON: &str = "application/json";
+
+/// Title of the document.
+const TITLE: &str = "HyperFleet API";
+
+/// A document with these paths and every schema of the API.
+pub fn document(version: &str, paths: Paths) -> OpenApi {
+    let mut info = Info::new(TITLE, version);
+    info.description = Some(
+        "Declares fleets of clusters and node pools, and shows how far they have come. Additive \
+         changes only within this version."
+            .to_owned(),
+    );
+    let components = ComponentsBuilder::new()
+        .schema_from::<Resource>()
+        .schema_from::<ResourceList>()
+        .schema_from::<ResourceCreateRequest>()
+        .schema_from::<ResourcePatchRequest>()
+        .schema_from::<ForceDeleteRequest>()
+        .schema_from::<AdapterStatus>()
+        .schema_from::<AdapterStatusList>()
+        .schema_from::<AdapterStatusCreateRequest>()
+        .schema_from::<History>()
+        .schema_from::<VersionDocument>()
+        .schema_from::<Problem>()
+        .build();
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(paths)
+        .components(Some(components))
+        .build()
+}
+
+/// An operation under construction: what every operation of the API states.
+pub struct Operation(OperationBuilder);
+
+impl Operation {
+    /// An operation by its unique id (`verb_resource`), its tag, and what it does in one line.
+    pub fn new(id: impl Into<String>, tag: &str, summary: impl Into<String>) -> Self {
+        Self(
+            OperationBuilder::new()
+                .operation_id(Some(id.into()))
+                .tag(tag)
+                .summary(Some(summary.into())),
+        )
+    }
+
+    /// A parameter of the path.
+    pub fn path_parameter(self, name: &str, description: &str) -> Self {
+        let parameter = parameter(name, ParameterIn::Path, description)
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        Self(self.0.parameter(parameter))
+    }
+
+    /// A query parameter that is a text.
+    pub fn query_text(self, name: &str, required: bool, description: &str) -> Self {
+        let parameter = parameter(name, ParameterIn::Query, description)
+            .required(if required {
+                Required::True
+            } else {
+                Required::False
+            })
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        Self(self.0.parameter(parameter))
+    }
+
+    /// A query parameter that is an integer from 1 to `max`.
+    pub fn query_integer(self, name: &str, default: u32, max: u32, description: &str) -> Self {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+            .minimum(Some(1))
+            .maximum(Some(max))
+            .default(Some(default.into()));
+        let parameter = parameter(name, ParameterIn::Query, description)
+            .required(Required::False)
+            .schema(Some(schema));
+        Self(self.0.parameter(parameter))
+    }
+
+    /// The schema of the body.
+    pub fn body(self, schema: &str) -> Self {
+        let body = RequestBodyBuilder::new()
+            .required(Some(Required::True))
+            .content(JSON, content(schema))
+            .build();
+        Self(self.0.request_body(Some(body)))
+    }
+
+    /// A successful answer, with the schema of its body when it has one.
+    pub fn answers(self, status: u16, schema: Option<&str>, description: &str) -> Self {
+        let mut response = ResponseBuilder::new().description(description);
+        if let Some(schema) = schema {
+            response = response.content(JSON, content(schema));
+        }
+        Self(self.0.response(status.to_string(), response))
+    }
+
+    /// Answers with a problem document, by status.
+    pub fn problems(mut self, problems: &[(u16, &str)]) -> Self {
+        for (status, description) in problems {
+            let response = ResponseBuilder::new()
+                .description(*description)
+                .content(PROBLEM_MEDIA_TYPE, content("Problem"));
+            self = Self(self.0.response(status.to_string(), response));
+        }
+        self
+    }
+
+    /// The operation, with the problems that every route can answer with.
+    pub fn build(self) -> utoipa::openapi::path::Operation {
+        self.problems(&[
+            (500, "The server failed"),
+            (503, "The server cannot answer now"),
+        ])
+        .0
+        .build()
+    }
+}
+
+/// A kind on its flat or nested routes, for naming its operations.
+pub struct KindRoutes<'a> {
+    /// The kind.
+    pub kind: &'a str,
+    /// The parent's kind on nested routes.
+    pub parent_kind: Option<&'a str>,
+}
+
+impl KindRoutes<'_> {
+    /// An operation on the collection: `verb_kind`, or `verb_parent_kind` on nested routes.
+    /// `{kind}` in the summary stands for the kind.
+    pub fn on_all(&self, verb: &str, suffix: &str, summary: &str) -> Operation {
+        let scope = self
+            .parent_kind
+            .map(|kind| format!("{}_", snake_case(kind)));
+        let scope = scope.unwrap_or_default();
+        let id = format!("{verb}_{scope}{}{suffix}", snake_case(self.kind));
+        let operation = Operation::new(id, self.kind, summary.replace("{kind}", self.kind));
+        match self.parent_kind {
+            Some(kind) => operation
+                .path_parameter("parent_id", &format!("Id of the {kind}"))
+                .problems(&[(404, "There is no such resource")]),
+            None => operation,
+        }
+    }
+
+    /// An operation on one resource of the collection; see [`Self::on_all`].
+    pub fn on_one(&self, verb: &str, suffix: &str, summary: &str) -> Operation {
+        self.on_all(verb, suffix, summary)
+            .path_parameter("id", &format!("Id of the {}", self.kind))
+            .problems(&[(404, "There is no such resource")])
+    }
+}
+
+/// `NodePool` as `node_pool`.
+fn snake_case(kind: &str) -> String {
+    let mut name = String::new();
+    for (at, character) in kind.chars().enumerate() {
+        if character.is_uppercase() && at > 0 {
+            name.push('_');
+        }
+        name.extend(character.to_lowercase());
+    }
+    name
+}
+
+fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuilder {
+    ParameterBuilder::from(Parameter::new(name))
+        .parameter_in(place)
+        .description(Some(description))
+}
+
+fn content(schema: &str) -> utoipa::openapi::Content {
+    ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name(schema)))
+        .build()
+}

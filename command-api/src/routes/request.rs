@@ -1,0 +1,92 @@
+//! What every write route reads of a request: its path, its body, who sent it, and its id.
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
+use hyperfleet_api_types::problem::{Fault, codes};
+use hyperfleet_domain::metadata::EventMetadata;
+use hyperfleet_domain::resource::Command;
+use hyperfleet_domain::timestamp;
+use hyperfleet_runtime::http::RequestId;
+use serde::Deserialize;
+
+use super::answer::Failure;
+use super::{KindState, MAX_BODY_BYTES};
+use crate::identity::Identity;
+
+/// Ids in the path of one resource.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ResourcePath {
+    pub(crate) parent_id: Option<String>,
+    pub(crate) id: String,
+}
+
+/// Ids in the path of a collection.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct CollectionPath {
+    pub(crate) parent_id: Option<String>,
+}
+
+/// Who sends the request, and as part of what.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) identity: Identity,
+    request_id: String,
+    traceparent: Option<String>,
+}
+
+impl Caller {
+    /// What is recorded with the events of a command of this request.
+    pub(crate) fn metadata(&self, command: &Command) -> EventMetadata {
+        EventMetadata {
+            actor: self.identity.actor.clone(),
+            correlation_id: self.request_id.clone(),
+            causation_id: self.request_id.clone(),
+            traceparent: self.traceparent.clone(),
+            command: command.name().to_owned(),
+            idempotency_key: None,
+        }
+    }
+}
+
+impl FromRequestParts<KindState> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &KindState) -> Result<Self, Failure> {
+        let Ok(identity) = Identity::from_request_parts(parts, state).await;
+        let traceparent = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        Ok(Self {
+            identity,
+            request_id: RequestId::of(&parts.extensions),
+            traceparent: traceparent.map(str::to_owned),
+        })
+    }
+}
+
+/// The bytes of the body, at most [`MAX_BODY_BYTES`].
+pub(crate) struct Body(pub(crate) Vec<u8>);
+
+impl FromRequest<KindState> for Body {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &KindState) -> Result<Self, Failure> {
+        let body = axum::body::Bytes::from_request(request, state).await;
+        body.map(|bytes| Self(bytes.into())).map_err(|error| unreadable(&error).into())
+    }
+}
+
+fn unreadable(error: &BytesRejection) -> Fault {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let limit = format!("the body must be at most {MAX_BODY_BYTES} bytes");
+        return Fault::new(codes::MALFORMED_REQUEST, limit)
+            .with_status(StatusCode::PAYLOAD_TOO_LARGE.as_u16());
+    }
+    Fault::new(codes::MALFORMED_REQUEST, format!("Invalid request format: {}", error.body_text()))
+}
+
+/// Now, at the precision that everything is stored with, so that an answer and a later read agree.
+pub(crate) fn now(state: &KindState) -> DateTime<Utc> {
+    timestamp::to_microseconds(state.command.clock.now())
+}

@@ -1,0 +1,122 @@
+//! The inline projection: the resource view, the adapter statuses and the reconcile queue, written
+//! in the transaction that appends the events.
+//!
+//! Invariants:
+//! - Everything is written set-based: a batch costs a fixed number of statements.
+//! - Rows are written in the order of their ids, so two writers cannot wait for each other in a
+//!   circle.
+//! - A row never moves back: a state older than the stored one changes nothing, so replays are
+//!   harmless.
+//! - A change without events is liveness: rows are written, nothing becomes due. Liveness of
+//!   several adapters at once is merged, never overwritten.
+
+pub(crate) mod liveness;
+pub(crate) mod queue_rows;
+mod resource_rows;
+mod status_rows;
+
+use async_trait::async_trait;
+use hyperfleet_domain::resource::Resource;
+use hyperfleet_event_store::{InlineProjection, Snapshot, StreamChange, StreamId};
+use serde::Deserialize as _;
+use sqlx::{PgConnection, Row};
+
+/// Writes the read models that must never be behind. See the module documentation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InlineProjector;
+
+/// A resource as it is to be stored, and what happened to it.
+pub(crate) struct Change {
+    pub(crate) resource: Resource,
+    /// Sequence of its last event.
+    pub(crate) version: i64,
+    /// Whether something happened that sentinels must hear of at once.
+    pub(crate) makes_due: bool,
+}
+
+#[async_trait]
+impl InlineProjection for InlineProjector {
+    async fn apply(
+        &self,
+        connection: &mut PgConnection,
+        changes: &[StreamChange],
+    ) -> Result<(), sqlx::Error> {
+        let quiet: Vec<&str> = changes
+            .iter()
+            .filter(|change| change.events.is_empty() && change.snapshot.is_some())
+            .map(|change| change.stream.aggregate_id.as_str())
+            .collect();
+        let mut changes = read_changes(changes)?;
+        if !quiet.is_empty() {
+            let stored = liveness::read(connection, &changes, &quiet).await?;
+            liveness::merge(&mut changes, &stored);
+        }
+        write(connection, &changes).await?;
+        queue_rows::write(connection, &changes).await
+    }
+
+    async fn snapshots(
+        &self,
+        connection: &mut PgConnection,
+        streams: &[StreamId],
+    ) -> Result<Vec<Snapshot>, sqlx::Error> {
+        let ids: Vec<&str> = streams
+            .iter()
+            .filter(|stream| stream.aggregate_type == crate::AGGREGATE_TYPE)
+            .map(|stream| stream.aggregate_id.as_str())
+            .collect();
+        let rows = sqlx::query("SELECT id, version, state FROM resources WHERE id = ANY($1)")
+            .bind(ids)
+            .fetch_all(connection)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let version: i64 = row.try_get("version")?;
+                Ok(Snapshot {
+                    stream: StreamId {
+                        aggregate_type: crate::AGGREGATE_TYPE.to_owned(),
+                        aggregate_id: row.try_get("id")?,
+                    },
+                    version: u64::try_from(version)
+                        .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+                    state: row.try_get("state")?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Writes the resource view and the adapter statuses.
+pub(crate) async fn write(
+    connection: &mut PgConnection,
+    changes: &[Change],
+) -> Result<(), sqlx::Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    resource_rows::write(connection, changes).await?;
+    status_rows::write(connection, changes).await
+}
+
+/// The changes of resources that carry a state, in the order of ids.
+fn read_changes(changes: &[StreamChange]) -> Result<Vec<Change>, sqlx::Error> {
+    let mut read = Vec::with_capacity(changes.len());
+    for change in changes {
+        let Some(state) = &change.snapshot else { continue };
+        if change.stream.aggregate_type != crate::AGGREGATE_TYPE {
+            continue;
+        }
+        let mut events = change.events.iter();
+        read.push(Change {
+            resource: Resource::deserialize(state).map_err(unwritable)?,
+            version: i64::try_from(change.version).map_err(unwritable)?,
+            makes_due: events.any(|event| queue_rows::is_urgent(&event.event_type)),
+        });
+    }
+    read.sort_by(|left, right| left.resource.id.cmp(&right.resource.id));
+    Ok(read)
+}
+
+fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Encode(Box::new(error))
+}

@@ -1,0 +1,72 @@
+//! Rows of the reconcile queue: what becomes due, and what leaves.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::Change;
+
+/// Stored types of the events that sentinels need not hear of at once. A report that matters also
+/// changes the conditions; what a parent learns of its children matters when they are gone.
+/// Everything else, also what is added later, makes a resource due.
+const QUIET_EVENTS: [&str; 3] = [
+    "hyperfleet.resource.adapter_status_reported",
+    "hyperfleet.resource.child_attached",
+    "hyperfleet.resource.child_deletion_requested",
+];
+
+/// A row that becomes due is taken from whoever holds it: what they saw is outdated.
+const MAKE_DUE: &str = "
+INSERT INTO reconcile_queue AS stored (resource_id, kind, labels, due_time)
+SELECT id, kind, labels, now() FROM UNNEST($1::text[], $2::text[], $3::jsonb[])
+    AS due (id, kind, labels)
+ON CONFLICT (resource_id) DO UPDATE SET
+    labels = excluded.labels, due_time = LEAST(stored.due_time, excluded.due_time), attempt = 0,
+    claimed_until = NULL, claim_token = NULL";
+
+/// Makes resources due at once that changed in a way that matters; takes out what is removed.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    changes: &[Change],
+) -> Result<(), sqlx::Error> {
+    let removed: Vec<&str> = changes
+        .iter()
+        .filter(|change| !change.resource.exists())
+        .map(|change| change.resource.id.as_str())
+        .collect();
+    let due = changes.iter().filter(|change| change.makes_due && change.resource.exists());
+    make_due(&mut *connection, due).await?;
+    if !removed.is_empty() {
+        sqlx::query("DELETE FROM reconcile_queue WHERE resource_id = ANY($1)")
+            .bind(removed)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Whether an event of that stored type makes its resource due at once.
+pub(super) fn is_urgent(event_type: &str) -> bool {
+    !QUIET_EVENTS.contains(&event_type)
+}
+
+/// Makes these resources due now.
+pub(crate) async fn make_due<'a>(
+    connection: &mut PgConnection,
+    due: impl Iterator<Item = &'a Change>,
+) -> Result<(), sqlx::Error> {
+    let mut ids: Vec<&str> = Vec::new();
+    let mut kinds: Vec<&str> = Vec::new();
+    let mut labels: Vec<Json<&BTreeMap<String, String>>> = Vec::new();
+    for change in due {
+        ids.push(&change.resource.id);
+        kinds.push(&change.resource.kind);
+        labels.push(Json(&change.resource.labels));
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(MAKE_DUE).bind(ids).bind(kinds).bind(labels).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The OpenAPI document of the query routes, made from the registry of kinds.
+
+use hyperfleet_api_types::BASE_PATH;
+use hyperfleet_api_types::openapi::{KindRoutes, Operation, document as document_of};
+use hyperfleet_domain::registry::{EntityDescriptor, Registry};
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::{HttpMethod, Paths};
+
+use crate::routes::{DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE};
+
+/// The query routes of every kind in the registry, and of the fleet.
+pub fn document(registry: &Registry, version: &str) -> OpenApi {
+    let mut paths = Paths::new();
+    for descriptor in registry.iter() {
+        let flat = format!("{BASE_PATH}/{}", descriptor.plural);
+        add_kind(&mut paths, &flat, &routes_of(descriptor, None));
+        let parent = descriptor.parent_kind.as_deref().and_then(|kind| registry.by_kind(kind));
+        if let Some(parent) = parent {
+            let nested = format!("{BASE_PATH}/{}/{{parent_id}}/{}", parent.plural, descriptor.plural);
+            add_kind(&mut paths, &nested, &routes_of(descriptor, Some(parent)));
+        }
+    }
+    let history = paged(Operation::new(
+        "list_history",
+        "Fleet",
+        "The recorded events of every resource, live or removed, that had a kind and name",
+    ))
+    .query_text("kind", true, "Kind of the resources")
+    .query_text("name", true, "Name of the resources")
+    .answers(200, Some("History"), "One page of events, oldest first");
+    paths.add_path_operation(
+        format!("{BASE_PATH}/history"),
+        vec![HttpMethod::Get],
+        history.build(),
+    );
+    let summary = Operation::new("get_summary", "Fleet", "Counts over the fleet, by kind")
+        .answers(200, None, "The counts, slightly behind the newest change");
+    paths.add_path_operation(
+        format!("{BASE_PATH}/summary"),
+        vec![HttpMethod::Get],
+        summary.build(),
+    );
+    document_of(version, paths)
+}
+
+fn routes_of<'a>(
+    descriptor: &'a EntityDescriptor,
+    parent: Option<&'a EntityDescriptor>,
+) -> KindRoutes<'a> {
+    KindRoutes {
+        kind: &descriptor.kind,
+        parent_kind: parent.map(|parent| parent.kind.as_str()),
+    }
+}
+
+fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>) {
+    let one = format!("{path}/{{id}}");
+    let list = paged(kind.on_all("list", "", "Lists resources of kind {kind}"))
+        .query_text("order", false, "Terms like `name asc`, separated by commas")
+        .query_text("name", false, "Only resources of exactly this name")
+        .answers(200, Some("ResourceList"), "One page");
+    paths.add_path_operation(path, vec![HttpMethod::Get], list.build());
+    let get = kind
+        .on_one("get", "", "Reads a {kind}")
+        .answers(200, Some("Resource"), "The resource");
+    paths.add_path_operation(&one, vec![HttpMethod::Get], get.build());
+    let statuses = paged(kind.on_one("list", "_statuses", "What adapters reported on a {kind}"))
+        .answers(200, Some("AdapterStatusList"), "One page, by adapter");
+    paths.add_path_operation(format!("{one}/statuses"), vec![HttpMethod::Get], statuses.build());
+    let history = kind.on_one("list", "_history", "The recorded events of a {kind}, also a removed one");
+    let history = paged(history).answers(200, Some("History"), "One page, oldest first");
+    paths.add_path_operation(format!("{one}/history"), vec![HttpMethod::Get], history.build());
+}
+
+fn paged(operation: Operation) -> Operation {
+    operation
+        .query_integer("page", 1, MAX_PAGE, "Number of the page")
+        .query_integer("size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, "Items per page")
+        .problems(&[(400, "A query parameter is not acceptable; `errors` names it")])
+}

@@ -1,0 +1,71 @@
+//! Reading recorded events: of one resource, live or removed, or of all that had a name.
+
+use axum::extract::{Path, Query, State};
+use hyperfleet_api_types::FieldError;
+use hyperfleet_api_types::problem::{Fault, codes, constraints};
+
+use super::answer::{self, Answer};
+use super::parameters::{self, Parameters};
+use super::{KindState, QueryState};
+use crate::{history, resource_view};
+
+pub(crate) async fn of_resource(
+    State(state): State<KindState>,
+    Path(id): Path<String>,
+    Query(parameters): Query<Parameters>,
+) -> Answer {
+    of(&state, &id, None, &parameters).await
+}
+
+pub(crate) async fn of_nested_resource(
+    State(state): State<KindState>,
+    Path((parent_id, id)): Path<(String, String)>,
+    Query(parameters): Query<Parameters>,
+) -> Answer {
+    of(&state, &id, Some(&parent_id), &parameters).await
+}
+
+async fn of(
+    state: &KindState,
+    id: &str,
+    owner_id: Option<&str>,
+    parameters: &Parameters,
+) -> Answer {
+    let page = parameters::page(parameters)?;
+    let found = resource_view::identify(&state.query.pool, id).await?;
+    let matches = found.is_some_and(|found| {
+        found.kind == state.kind
+            && owner_id.is_none_or(|owner| found.owner_id.as_deref() == Some(owner))
+    });
+    if !matches {
+        return Err(answer::not_found(&state.kind, id).into());
+    }
+    let entries = history::of_resource(&state.query.store, id, page).await?;
+    Ok(answer::list(page, entries))
+}
+
+pub(crate) async fn by_name(
+    State(state): State<QueryState>,
+    Query(parameters): Query<Parameters>,
+) -> Answer {
+    let page = parameters::page(&parameters)?;
+    let kind = required(&parameters, "kind")?;
+    let name = required(&parameters, "name")?;
+    if state.registry.by_kind(kind).is_none() {
+        let fault = Fault::new(codes::VALIDATION, format!("Unknown entity kind: {kind}"));
+        return Err(fault.into());
+    }
+    let entries = history::by_name(&state.pool, &state.store, kind, name, page).await?;
+    Ok(answer::list(page, entries))
+}
+
+fn required<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a str, Fault> {
+    parameters::value(parameters, name).ok_or_else(|| {
+        Fault::new(codes::VALIDATION, "Invalid query parameters").with_errors(vec![FieldError {
+            field: name.to_owned(),
+            message: format!("{name} is required"),
+            value: None,
+            constraint: Some(constraints::REQUIRED.to_owned()),
+        }])
+    })
+}

@@ -1,0 +1,152 @@
+//! Query parameters of lists.
+//!
+//! Unknown parameters are ignored, as API contract v1 asks. Those that would narrow a list and that
+//! this version does not evaluate are refused instead: an unfiltered answer to a filtered question
+//! is worse than none.
+
+use hyperfleet_api_types::problem::{Fault, codes};
+use hyperfleet_api_types::{FieldError, problem};
+use serde_json::Value;
+
+use crate::resource_view::{Order, Page};
+
+/// The parameters of a request, decoded, in the order sent.
+pub(crate) type Parameters = Vec<(String, String)>;
+
+/// Items per page when the caller does not say.
+pub const DEFAULT_PAGE_SIZE: u32 = 20;
+/// Most items per page: bounds the memory and time of one answer.
+pub const MAX_PAGE_SIZE: u32 = 100;
+/// Last page that can be asked for: bounds how far the database has to count.
+pub const MAX_PAGE: u32 = 100_000;
+
+/// Parameters that narrow a list and are not evaluated by this version.
+const UNSUPPORTED_FILTERS: [&str; 3] = ["search", "ref_type", "ref_target_id"];
+
+/// The value of a parameter; blank is the same as absent, the first of several counts.
+pub(crate) fn value<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    parameters
+        .iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.trim())
+        .filter(|value| !value.is_empty())
+}
+
+/// Refuses filters that this version does not evaluate.
+pub(crate) fn refuse_unsupported_filters(parameters: &Parameters) -> Result<(), Fault> {
+    for name in UNSUPPORTED_FILTERS {
+        if value(parameters, name).is_some() {
+            return Err(Fault::new(
+                codes::BAD_REQUEST,
+                format!(
+                    "query parameter '{name}' is not supported by this version; \
+                     leave it out, or use 'name' to look for one name"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `page` and `size`. A value that is no integer is reported before one out of range.
+pub(crate) fn page(parameters: &Parameters) -> Result<Page, Fault> {
+    let page = integer(parameters, "page");
+    let size = integer(parameters, "size");
+    let mut errors = Vec::new();
+    errors.extend(page.as_ref().err().cloned());
+    errors.extend(size.as_ref().err().cloned());
+    if let (Ok(page), Ok(size)) = (page, size) {
+        let page = in_range("page", page.unwrap_or(1), MAX_PAGE);
+        let size = in_range("size", size.unwrap_or(DEFAULT_PAGE_SIZE.into()), MAX_PAGE_SIZE);
+        errors.extend(page.as_ref().err().cloned());
+        errors.extend(size.as_ref().err().cloned());
+        if let (Ok(number), Ok(size)) = (page, size) {
+            return Ok(Page { number, size });
+        }
+    }
+    Err(Fault::new(codes::VALIDATION, "Invalid query parameters").with_errors(errors))
+}
+
+/// `order`: comma-separated, repeated, or both.
+pub(crate) fn order(parameters: &Parameters) -> Result<Order, Fault> {
+    let terms = parameters
+        .iter()
+        .filter(|(key, _)| key == "order")
+        .flat_map(|(_, value)| value.split(','))
+        .map(str::trim)
+        .filter(|term| !term.is_empty());
+    Order::parse(terms).map_err(|error| Fault::new(codes::BAD_REQUEST, error.to_string()))
+}
+
+fn integer(parameters: &Parameters, name: &'static str) -> Result<Option<i64>, FieldError> {
+    let Some(text) = value(parameters, name) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| FieldError {
+        field: name.to_owned(),
+        message: "must be a valid integer".to_owned(),
+        value: Some(Value::from(text)),
+        constraint: Some(problem::constraints::FORMAT.to_owned()),
+    })
+}
+
+fn in_range(name: &'static str, value: i64, max: u32) -> Result<u32, FieldError> {
+    let (constraint, message) = if value < 1 {
+        (problem::constraints::MIN, format!("{name} must be at least 1"))
+    } else {
+        (problem::constraints::MAX, format!("{name} must be at most {max}"))
+    };
+    u32::try_from(value).ok().filter(|value| (1..=max).contains(value)).ok_or_else(|| FieldError {
+        field: name.to_owned(),
+        message,
+        value: Some(Value::from(value)),
+        constraint: Some(constraint.to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(pairs: &[(&str, &str)]) -> Parameters {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn blank_and_absent_give_the_defaults() {
+        let expected = Page { number: 1, size: DEFAULT_PAGE_SIZE };
+        assert_eq!(page(&parameters(&[])).expect("valid"), expected);
+        assert_eq!(page(&parameters(&[("page", ""), ("size", " ")])).expect("valid"), expected);
+    }
+
+    #[test]
+    fn both_format_faults_are_reported_together() {
+        let fault = page(&parameters(&[("page", "abc"), ("size", "x")])).expect_err("refused");
+        assert_eq!(fault.detail, "Invalid query parameters");
+        assert_eq!(fault.errors.len(), 2);
+        assert!(fault.errors.iter().all(|error| error.constraint.as_deref() == Some("format")));
+    }
+
+    #[test]
+    fn range_faults_name_the_limit() {
+        for (name, sent, constraint, message) in [
+            ("size", "101", "max", "size must be at most 100"),
+            ("size", "0", "min", "size must be at least 1"),
+            ("page", "0", "min", "page must be at least 1"),
+            ("page", "100001", "max", "page must be at most 100000"),
+            ("page", "9999999999", "max", "page must be at most 100000"),
+        ] {
+            let fault = page(&parameters(&[(name, sent)])).expect_err("refused");
+            assert_eq!(fault.errors.len(), 1, "{name}={sent}");
+            assert_eq!(fault.errors[0].field, name);
+            assert_eq!(fault.errors[0].constraint.as_deref(), Some(constraint));
+            assert_eq!(fault.errors[0].message, message);
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_not_evaluated_is_refused() {
+        assert!(refuse_unsupported_filters(&parameters(&[("search", "name='x'")])).is_err());
+        assert!(refuse_unsupported_filters(&parameters(&[("search", " "), ("foo", "1")])).is_ok());
+    }
+}

@@ -1,0 +1,79 @@
+//! Reading resources and their lists.
+
+use axum::extract::{Path, Query, State};
+use hyperfleet_domain::resource::Resource;
+
+use super::KindState;
+use super::answer::{self, Answer, Failure};
+use super::parameters::{self, Parameters};
+use crate::resource_view::{self, Filter};
+
+pub(crate) async fn list(
+    State(state): State<KindState>,
+    Query(parameters): Query<Parameters>,
+) -> Answer {
+    list_filtered(&state, None, &parameters).await
+}
+
+pub(crate) async fn list_nested(
+    State(state): State<KindState>,
+    Path(parent_id): Path<String>,
+    Query(parameters): Query<Parameters>,
+) -> Answer {
+    require_parent(&state, &parent_id).await?;
+    list_filtered(&state, Some(parent_id), &parameters).await
+}
+
+async fn list_filtered(
+    state: &KindState,
+    owner_id: Option<String>,
+    parameters: &Parameters,
+) -> Answer {
+    let page = parameters::page(parameters)?;
+    let order = parameters::order(parameters)?;
+    parameters::refuse_unsupported_filters(parameters)?;
+    let filter = Filter {
+        kind: Some(state.kind.clone()),
+        owner_id,
+        name: parameters::value(parameters, "name").map(str::to_owned),
+    };
+    let found = resource_view::list(&state.query.pool, &filter, &order, page).await?;
+    Ok(answer::resource_list(page, &found))
+}
+
+pub(crate) async fn read(State(state): State<KindState>, Path(id): Path<String>) -> Answer {
+    let resource = require(&state, &id, None).await?;
+    Ok(answer::document(&resource.document()))
+}
+
+pub(crate) async fn read_nested(
+    State(state): State<KindState>,
+    Path((parent_id, id)): Path<(String, String)>,
+) -> Answer {
+    require_parent(&state, &parent_id).await?;
+    let resource = require(&state, &id, Some(&parent_id)).await?;
+    Ok(answer::document(&resource.document()))
+}
+
+/// The live resource of the route's kind, owned by `owner_id` when one is given.
+pub(crate) async fn require(
+    state: &KindState,
+    id: &str,
+    owner_id: Option<&str>,
+) -> Result<Resource, Failure> {
+    let found = resource_view::get(&state.query.pool, id).await?;
+    let found = found.filter(|resource| {
+        let owner = resource.owner.as_ref().map(|owner| owner.id.as_str());
+        resource.kind == state.kind && owner_id.is_none_or(|expected| owner == Some(expected))
+    });
+    found.ok_or_else(|| answer::not_found(&state.kind, id).into())
+}
+
+async fn require_parent(state: &KindState, parent_id: &str) -> Result<(), Failure> {
+    let Some(kind) = &state.parent_kind else { return Ok(()) };
+    let parent = resource_view::get(&state.query.pool, parent_id).await?;
+    match parent {
+        Some(parent) if parent.kind == *kind => Ok(()),
+        _ => Err(answer::not_found(kind, parent_id).into()),
+    }
+}
