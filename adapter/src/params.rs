@@ -103,6 +103,9 @@ fn lookup(path: &str, state: &State<'_>) -> Result<Value, String> {
             .map(|value| Value::String(value.clone()))
             .ok_or_else(|| format!("environment variable {rest} is not set"));
     }
+    if first == "env" {
+        return Ok(state.surroundings.environment().clone());
+    }
     if first == "event" {
         return walk(&state.event.data, rest).cloned();
     }
@@ -111,6 +114,9 @@ fn lookup(path: &str, state: &State<'_>) -> Result<Value, String> {
     }
     if let Some(base) = state.params.get(first) {
         return walk(base, rest).cloned();
+    }
+    if first == "adapter" {
+        return walk(state.surroundings.adapter(), rest).cloned();
     }
     walk(&state.event.data, path).cloned()
 }

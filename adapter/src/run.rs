@@ -20,7 +20,6 @@ use hyperfleet_broker::{
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use crate::clock::Clock;
 use crate::cluster::kube::KubeTarget;
@@ -77,6 +76,7 @@ pub struct Adapter {
     name: String,
     task: JoinHandle<Result<(), SubscribeError>>,
     lanes: Lanes,
+    metrics: AdapterMetrics,
 }
 
 impl Adapter {
@@ -105,7 +105,7 @@ impl Adapter {
         let lanes = Lanes::new(
             pipeline,
             cluster,
-            options.metrics,
+            options.metrics.clone(),
             options.parallelism,
             options.shutdown.clone(),
         );
@@ -116,7 +116,13 @@ impl Adapter {
         let broker = options.broker;
         let shutdown = options.shutdown;
         let task = tokio::spawn(async move { broker.run(subscription, handler, shutdown).await });
-        Ok(Self { name, task, lanes })
+        options.metrics.up(&name, true);
+        Ok(Self {
+            name,
+            task,
+            lanes,
+            metrics: options.metrics,
+        })
     }
 
     /// The adapter's name.
@@ -136,6 +142,7 @@ impl Adapter {
                 Ok(())
             }
         };
+        self.metrics.up(&self.name, false);
         self.lanes.drain().await;
         result
     }
@@ -191,15 +198,14 @@ impl Handler for EventHandler {
                 return Settlement::Acknowledge;
             }
         };
-        let key = event.resource_key();
-        let span = tracing::info_span!(
-            "reconcile",
-            component = %self.name,
-            event_id = %event.id,
-            resource_type = %key.kind,
-            resource_id = %key.id,
-            attempt = delivery.attempt,
-        );
-        self.lanes.submit(event).instrument(span).await
+        if delivery.attempt > 1 {
+            tracing::info!(
+                component = %self.name,
+                event_id = %event.id,
+                attempt = delivery.attempt,
+                "event is delivered again"
+            );
+        }
+        self.lanes.submit(event).await
     }
 }

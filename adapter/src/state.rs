@@ -25,6 +25,7 @@ pub struct Surroundings {
     environment: Value,
     tree: Value,
     redacted: Value,
+    adapter: Value,
     template_environment: TemplateValue,
     template_config: TemplateValue,
     template_adapter: TemplateValue,
@@ -50,11 +51,22 @@ impl Surroundings {
             template_config: to_template_value(&redacted),
             template_adapter: to_template_value(&adapter),
             tree: config.tree(false),
+            adapter,
             environment,
             redacted,
             config,
             clock,
         }
+    }
+
+    /// The environment as a tree.
+    pub(crate) fn environment(&self) -> &Value {
+        &self.environment
+    }
+
+    /// The adapter's name and version.
+    pub(crate) fn adapter(&self) -> &Value {
+        &self.adapter
     }
 
     /// The unredacted configuration tree.

@@ -83,6 +83,34 @@ impl Reader {
         }
     }
 
+    /// A reader of a referenced file, whose problems are reported at the reference.
+    pub(super) fn referenced<T>(
+        &mut self,
+        reference: &str,
+        path: &str,
+        position: Position,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let mut inner = Self::new(Path::new(reference));
+        let value = read(&mut inner);
+        for problem in inner.problems {
+            let place = problem.position.unwrap_or_default();
+            self.problem(
+                if problem.path.is_empty() {
+                    path.to_owned()
+                } else {
+                    problem.path
+                },
+                position,
+                format!(
+                    "{} (in {reference}, line {}, column {})",
+                    problem.message, place.line, place.column
+                ),
+            );
+        }
+        value
+    }
+
     pub(super) fn problem(
         &mut self,
         path: impl Into<String>,

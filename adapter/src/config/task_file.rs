@@ -303,7 +303,8 @@ fn payload(reader: &mut Reader, node: &Node, path: &str, files: &References) -> 
                 }
             });
             match mapping {
-                Ok(node) => build(reader, &node, &path)?,
+                Ok(node) => reader
+                    .referenced(&reference, &path, at, |reader| build(reader, &node, &path))?,
                 Err(problem) => {
                     reader.problem(path, at, problem);
                     return None;

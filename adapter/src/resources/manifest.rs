@@ -50,6 +50,87 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// Renders the manifest of a task whose parameters are given.
+    fn rendered(manifest: &str, params: &str) -> Result<Value, String> {
+        struct Midnight;
+        impl crate::clock::Clock for Midnight {
+            fn now(&self) -> chrono::DateTime<chrono::Utc> {
+                chrono::DateTime::UNIX_EPOCH
+            }
+        }
+        let task = format!(
+            "params: [{params}]\nresources:\n- name: r\n  discovery: {{by_name: x}}\n  manifest: {manifest}\n"
+        );
+        let path = std::path::Path::new("task.yaml");
+        let config = crate::config::load_text(
+            ("adapter: {name: a}", path),
+            (&task, path),
+            &std::collections::BTreeMap::new(),
+        )
+        .unwrap_or_else(|error| panic!("{error}"));
+        let surroundings = crate::state::Surroundings::new(config, std::sync::Arc::new(Midnight));
+        let event =
+            crate::event::Event::from_data(json!({"on": false, "list": ["a", "b"]})).unwrap();
+        let mut state = State::new(&surroundings, &event);
+        for param in &surroundings.config.task.params {
+            let value = param.default.clone().unwrap_or_default();
+            state.set(&param.name, value);
+        }
+        let manifest = &surroundings.config.task.resources[0].manifest;
+        render(manifest, &state)
+            .map(|rendered| rendered.value)
+            .map_err(|error| error.message)
+    }
+
+    const NAMED: &str = "apiVersion: v1, kind: X, metadata: {name: x}";
+
+    #[test]
+    fn inline_manifests_are_typed_after_substitution() {
+        let cases = [
+            ("'{{ .n }}'", "5", json!("5")),
+            ("'1{{ .n }}'", "5", json!(15)),
+            ("'v-{{ .n }}'", "5", json!("v-5")),
+            ("'5'", "5", json!("5")),
+            ("'true'", "5", json!("true")),
+            ("5", "5", json!(5)),
+            ("2024-01-02", "5", json!("2024-01-02T00:00:00Z")),
+            ("\"{{ .n }}\\nline\"", "5", json!("5\nline")),
+        ];
+        for (value, n, expected) in cases {
+            let manifest = format!("{{{NAMED}, v: {value}}}");
+            let found = rendered(&manifest, &format!("{{name: n, source: x, default: {n}}}"));
+            assert_eq!(
+                found.map(|found| found["v"].clone()),
+                Ok(expected),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_that_break_the_document_fail() {
+        for (value, n) in [("'p-{{ .n }}'", "'a: b'"), ("'{{ .n }}'", "\"it's\"")] {
+            let manifest = format!("{{{NAMED}, v: {value}}}");
+            let params = format!("{{name: n, source: x, default: {n}}}");
+            assert!(rendered(&manifest, &params).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn text_manifests_keep_quotes_and_control_flow() {
+        let text = "|\n    apiVersion: v1\n    kind: X\n    metadata: {name: x}\n    n: {{ .n }}\n    q: \"{{ .n }}\"\n    list:\n    {{- range .event.list }}\n    - {{ . }}\n    {{- end }}\n    ---\n    ignored: true";
+        let found = rendered(text, "{name: n, source: x, default: 5}").unwrap();
+        assert_eq!(
+            (&found["n"], &found["q"], &found["list"]),
+            (&json!(5), &json!("5"), &json!(["a", "b"]))
+        );
+        let gated = "|\n    {{ if .event.on }}\n    apiVersion: v1\n    kind: X\n    {{ end }}";
+        assert_eq!(
+            rendered(gated, ""),
+            Err("empty manifest: template rendered to an empty document".to_owned())
+        );
+    }
+
     #[test]
     fn only_a_mapping_with_content_is_a_manifest() {
         assert_eq!(parse("a: 1\n---\nb: 2\n"), Ok(json!({"a": 1})));

@@ -117,7 +117,7 @@ impl Lanes {
                 let lanes = self.clone();
                 self.shared
                     .tasks
-                    .spawn(async move { lanes.work(key, work).await }.in_current_span());
+                    .spawn(async move { lanes.work(key, work).await });
             }
         }
     }
@@ -125,7 +125,14 @@ impl Lanes {
     /// Runs until nothing more is queued for the resource.
     async fn work(&self, key: ResourceKey, mut work: Work) {
         loop {
-            let settlement = self.execute(&work.event).await;
+            let span = tracing::info_span!(
+                "reconcile",
+                component = %self.shared.adapter,
+                event_id = %work.event.id,
+                resource_type = %key.kind,
+                resource_id = %key.id,
+            );
+            let settlement = self.execute(&work.event).instrument(span).await;
             for waiter in work.waiters {
                 // A waiter that is gone was cancelled by its broker, which delivers again.
                 let _ = waiter.send(settlement.clone());

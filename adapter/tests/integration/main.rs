@@ -1,5 +1,12 @@
 //! The adapter against a local HTTP API and a simulated management cluster.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests fail by panicking and are not documented one by one"
+)]
+
 mod api_calls;
 mod gates;
 mod reports;
