@@ -1,3 +1,49 @@
 #![doc = include_str!("../README.md")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the output of these chores is for the terminal"
+)]
 
-fn main() {}
+mod openapi;
+mod process;
+mod test;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of this repository.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Run the tests, with everything that they need.
+    Test(test::Arguments),
+    /// Write the OpenAPI document, docs/openapi.json.
+    Openapi(openapi::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().chore {
+        Chore::Test(arguments) => test::run(&arguments),
+        Chore::Openapi(arguments) => openapi::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
