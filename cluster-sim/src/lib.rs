@@ -2,8 +2,16 @@
 
 mod ambient;
 mod config;
+mod controller;
 mod error;
+mod fields;
+mod http;
+mod kind;
+mod object;
+mod selector;
 mod server;
+mod status;
+mod store;
 
 pub use ambient::{TimeSource, UidSource};
 pub use config::SimConfig;

@@ -1,12 +1,32 @@
 //! Starting and stopping a simulated cluster.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::SimConfig;
 use crate::error::StartError;
+use crate::http::{self, Context};
+use crate::kind::definition;
+use crate::object::{name, text};
+use crate::store::journal::{Journal, Past};
+use crate::store::{Shared, Store, Target, WriteOptions};
+
+/// The definitions that every simulated cluster has.
+const SHIPPED: &[&str] = &[
+    include_str!("../crds/hypershift.yaml"),
+    include_str!("../crds/config-connector-dns.yaml"),
+];
+
+/// Namespaces that exist from the start.
+const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// Longest sleep of the controllers, so that a clock that jumps is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// A simulated Kubernetes cluster.
 #[derive(Debug)]
@@ -21,31 +41,121 @@ impl ClusterSim {
         config: SimConfig,
         shutdown: CancellationToken,
     ) -> Result<Handle, StartError> {
-        let listener = tokio::net::TcpListener::bind(config.listen)
-            .await
-            .map_err(|source| StartError::Listen {
-                address: config.listen,
-                source,
-            })?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen {
+        let definitions = definitions(&config)?;
+        let (journal, past) = match &config.data_dir {
+            Some(folder) => {
+                let (journal, past) = Journal::open(folder)?;
+                (Some(journal), past)
+            }
+            None => (None, Past::default()),
+        };
+        let cannot_listen = |source| StartError::Listen {
             address: config.listen,
             source,
-        })?;
+        };
+        let listener = tokio::net::TcpListener::bind(config.listen)
+            .await
+            .map_err(cannot_listen)?;
+        let address = listener.local_addr().map_err(cannot_listen)?;
+        let shared = Shared::new(Store::open(Arc::new(config), past, journal));
+        furnish(&shared, definitions);
         let stop = shutdown.child_token();
+        let context = Context {
+            shared: shared.clone(),
+            stop: stop.clone(),
+        };
         let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            let served = axum::serve(listener, axum::Router::new())
+        let server = tokio::spawn(async move {
+            let served = axum::serve(listener, http::router(context))
                 .with_graceful_shutdown(stopped.cancelled_owned())
                 .await;
             if let Err(error) = served {
                 tracing::error!(%error, "the simulated cluster's server ended");
             }
         });
+        let controllers = tokio::spawn(run_controllers(shared, stop.clone()));
         Ok(Handle {
             address,
             stop,
-            tasks: vec![task],
+            tasks: vec![server, controllers],
         })
+    }
+}
+
+fn definitions(config: &SimConfig) -> Result<Vec<Value>, StartError> {
+    let given = config
+        .custom_resource_definitions
+        .iter()
+        .map(String::as_str);
+    let mut all = Vec::new();
+    for (index, yaml) in SHIPPED.iter().copied().chain(given).enumerate() {
+        let found = definition::from_yaml(yaml)
+            .map_err(|problem| StartError::Definition { index, problem })?;
+        all.extend(found);
+    }
+    Ok(all)
+}
+
+/// Creates what every cluster has, unless the journal brought it.
+fn furnish(shared: &Shared, definitions: Vec<Value>) {
+    let namespaces = NAMESPACES
+        .iter()
+        .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    let options = WriteOptions {
+        manager: "cluster-sim".into(),
+        force: true,
+        dry_run: false,
+    };
+    for object in namespaces.chain(definitions) {
+        let (group, plural) = match text(&object, "/kind") {
+            "Namespace" => ("", "namespaces"),
+            _ => ("apiextensions.k8s.io", "customresourcedefinitions"),
+        };
+        let outcome = shared.transact(|store| {
+            let Some(kind) = store.kinds.get(group, plural).cloned() else {
+                return Ok(());
+            };
+            let target = Target {
+                version: "v1".into(),
+                namespace: String::new(),
+                name: name(&object).to_owned(),
+                status: false,
+                kind,
+            };
+            if store.get(&target.key()).is_none() {
+                store.create(&target, object, &options).map(drop)
+            } else if plural == "namespaces" {
+                Ok(())
+            } else {
+                // A definition may have moved on since the journal was written.
+                store.update(&target, object, &options).map(drop)
+            }
+        });
+        if let Err(refusal) = outcome {
+            tracing::error!(
+                problem = refusal.message,
+                "the simulated cluster lacks a standard object"
+            );
+        }
+    }
+}
+
+/// Takes controller steps when they are due, until stopped.
+async fn run_controllers(shared: Shared, stop: CancellationToken) {
+    let mut changed = shared.subscribe();
+    let time = shared.read().config.time.clone();
+    loop {
+        changed.mark_unchanged();
+        let now = time.now();
+        let sleep = match shared.step(now) {
+            Some(next) => (next - now).to_std().unwrap_or_default().min(LONGEST_SLEEP),
+            None => LONGEST_SLEEP,
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(sleep) => {}
+            changed = changed.changed() => if changed.is_err() { return },
+        }
     }
 }
 
