@@ -64,11 +64,12 @@ pub struct ClaimConfig {
 }
 
 impl Default for ClaimConfig {
-    /// 30 s is longer than any publish may take, so a live sentinel never loses a claim.
+    /// No publish is begun in the second half of the visibility timeout, and none takes longer than the 5 s
+    /// that publishers wait, so with 15 s a live sentinel never loses a claim.
     fn default() -> Self {
         Self {
             batch_size: 200,
-            visibility_timeout: Duration::from_secs(30),
+            visibility_timeout: Duration::from_secs(15),
             publish_parallelism: 32,
         }
     }

@@ -34,19 +34,22 @@ pub fn traceparent(trace: &str, span: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use hyperfleet_domain::resource::{ObjectReference, Resource};
 
     use super::*;
     use crate::{Payload, SentinelConfig};
 
-    /// Every field of the API's shape, so that the payload has something to leave out.
-    fn resource(kind: &str, id: &str, href: &str) -> Value {
-        json!({
-            "id": id, "kind": kind, "name": "n", "href": href, "generation": 1, "spec": {"a": 1},
-            "labels": {"a": "b"}, "tenancy": {}, "status": {"conditions": []},
-            "created_time": "2026-01-01T00:00:00Z", "updated_time": "2026-01-01T00:00:00Z",
-            "created_by": "u", "updated_by": "u",
-        })
+    /// A resource as the API shows it.
+    fn resource(kind: &str, id: &str, href: &str, owner: Option<ObjectReference>) -> Value {
+        let resource = Resource {
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            href: href.to_owned(),
+            generation: 1,
+            owner,
+            ..Resource::default()
+        };
+        serde_json::to_value(resource.document()).unwrap()
     }
 
     fn bytes(has_parent: bool, resource: &Value, id: &str) -> String {
@@ -60,7 +63,12 @@ mod tests {
 
     #[test]
     fn a_cluster_event_equals_the_captured_one() {
-        let cluster = resource("Cluster", "cls-1", "/api/hyperfleet/v1/clusters/cls-1");
+        let cluster = resource(
+            "Cluster",
+            "cls-1",
+            "/api/hyperfleet/v1/clusters/cls-1",
+            None,
+        );
         assert_eq!(
             bytes(false, &cluster, "01a206be-4497-76f4-a843-66c22fed4d4e"),
             concat!(
@@ -75,9 +83,12 @@ mod tests {
     #[test]
     fn a_node_pool_event_equals_the_captured_one() {
         let href = "/api/hyperfleet/v1/clusters/cls-1/nodepools/np-1";
-        let mut node_pool = resource("NodePool", "np-1", href);
-        node_pool["owner_references"] =
-            json!({"id": "cls-1", "kind": "Cluster", "href": "/api/hyperfleet/v1/clusters/cls-1"});
+        let owner = ObjectReference {
+            id: "cls-1".to_owned(),
+            kind: "Cluster".to_owned(),
+            href: "/api/hyperfleet/v1/clusters/cls-1".to_owned(),
+        };
+        let node_pool = resource("NodePool", "np-1", href, Some(owner));
         assert_eq!(
             bytes(true, &node_pool, "01a206be-4497-7dd3-aa8e-c72cb6cf7d2c"),
             concat!(

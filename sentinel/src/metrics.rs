@@ -9,11 +9,14 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Reg
 const LABELS: [&str; 4] = ["component", "version", "resource_type", "resource_selector"];
 
 /// From a batch in a blink to one that a slow broker holds up.
-const CYCLE_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const CYCLE_BUCKETS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// The target is 50 ms; a restart takes seconds.
-const LAG_BUCKETS: [f64; 12] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+const LAG_BUCKETS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0,
+];
 
 /// The metric families of a process, to be created once per registry.
 #[derive(Debug, Clone)]
@@ -96,7 +99,12 @@ impl MetricFamilies {
     /// The same families, written to on behalf of one sentinel.
     pub fn sentinel(&self, version: &str, resource_type: &str, selector: &str) -> SentinelMetrics {
         let labels = ["sentinel", version, resource_type, selector].map(str::to_owned);
-        SentinelMetrics { recorder: Some(Recorder { families: self.clone(), labels }) }
+        SentinelMetrics {
+            recorder: Some(Recorder {
+                families: self.clone(),
+                labels,
+            }),
+        }
     }
 }
 
@@ -128,7 +136,10 @@ fn histogram(
     help: &str,
     buckets: &[f64],
 ) -> Result<HistogramVec, prometheus::Error> {
-    let options = HistogramOpts { common_opts: options(name, help), buckets: buckets.to_vec() };
+    let options = HistogramOpts {
+        common_opts: options(name, help),
+        buckets: buckets.to_vec(),
+    };
     let family = HistogramVec::new(options, &LABELS)?;
     registry.register(Box::new(family.clone()))?;
     Ok(family)
@@ -161,7 +172,10 @@ impl SentinelMetrics {
     pub(crate) fn published(&self, reason: &str, lag: Duration) {
         if let Some(recorder) = &self.recorder {
             let families = &recorder.families;
-            families.published.with_label_values(&recorder.labels_and(reason)).inc();
+            families
+                .published
+                .with_label_values(&recorder.labels_and(reason))
+                .inc();
             let lags = families.publish_lag.with_label_values(&recorder.labels());
             lags.observe(lag.as_secs_f64());
         }
@@ -169,42 +183,67 @@ impl SentinelMetrics {
 
     pub(crate) fn skipped(&self, reason: &str) {
         if let Some(recorder) = &self.recorder {
-            recorder.families.skipped.with_label_values(&recorder.labels_and(reason)).inc();
+            recorder
+                .families
+                .skipped
+                .with_label_values(&recorder.labels_and(reason))
+                .inc();
         }
     }
 
     pub(crate) fn queue_failed(&self, error_type: &str) {
         if let Some(recorder) = &self.recorder {
             let labels = recorder.labels_and(error_type);
-            recorder.families.queue_errors.with_label_values(&labels).inc();
+            recorder
+                .families
+                .queue_errors
+                .with_label_values(&labels)
+                .inc();
         }
     }
 
     pub(crate) fn publish_failed(&self) {
         if let Some(recorder) = &self.recorder {
             let labels = recorder.labels_and("publish_error");
-            recorder.families.broker_errors.with_label_values(&labels).inc();
+            recorder
+                .families
+                .broker_errors
+                .with_label_values(&labels)
+                .inc();
         }
     }
 
     pub(crate) fn batch_done(&self, duration: Duration) {
         if let Some(recorder) = &self.recorder {
-            let durations = recorder.families.cycle_duration.with_label_values(&recorder.labels());
+            let durations = recorder
+                .families
+                .cycle_duration
+                .with_label_values(&recorder.labels());
             durations.observe(duration.as_secs_f64());
         }
     }
 
     pub(crate) fn queue_asked(&self, unix_seconds: f64) {
         if let Some(recorder) = &self.recorder {
-            recorder.families.last_cycle.with_label_values(&recorder.labels()).set(unix_seconds);
+            recorder
+                .families
+                .last_cycle
+                .with_label_values(&recorder.labels())
+                .set(unix_seconds);
         }
     }
 
     pub(crate) fn queue_depth(&self, pending: f64, oldest_due_seconds: f64) {
         if let Some(recorder) = &self.recorder {
             let families = &recorder.families;
-            families.pending.with_label_values(&recorder.labels()).set(pending);
-            families.oldest_due.with_label_values(&recorder.labels()).set(oldest_due_seconds);
+            families
+                .pending
+                .with_label_values(&recorder.labels())
+                .set(pending);
+            families
+                .oldest_due
+                .with_label_values(&recorder.labels())
+                .set(oldest_due_seconds);
         }
     }
 }
