@@ -240,4 +240,40 @@ mod tests {
         });
         assert!(text.contains("b:\n    - x: 1\n      \"y\":\n"), "{text}");
     }
+
+    fn any_value() -> impl proptest::strategy::Strategy<Value = Value> {
+        use proptest::prelude::*;
+
+        let text = prop_oneof![
+            "[ -~]{0,12}",
+            "[a-c:#\\-\\[\\]{}'\"|>&*!%@`,? ]{0,8}",
+            "[a\\n ]{0,8}",
+            "(y|no|On|null|~|true|0x1f|1e3|010|-5|1_0|2024-01-02|\\.5|<<|=)",
+            any::<String>(),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1000_i32..1000).prop_map(|n| Value::from(f64::from(n) + 0.5)),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map("[a-z.<~ -]{1,6}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_written_is_read_back(value in any_value()) {
+            let document = json!({ "root": value });
+            let text = to_string(&document);
+            let read = parse(&text).map(|node| node.map(|node| node.to_value()));
+            proptest::prop_assert_eq!(read, Ok(Some(document)), "{}", text);
+        }
+    }
 }
