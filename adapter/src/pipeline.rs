@@ -67,7 +67,7 @@ impl Pipeline {
         outcome.params = state
             .params
             .into_iter()
-            .map(|(name, value)| (name, value.as_ref().clone()))
+            .map(|(name, value)| (name, Arc::unwrap_or_clone(value)))
             .collect();
         outcome.metadata = state.metadata;
         log_finish(&outcome);

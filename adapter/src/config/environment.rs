@@ -7,7 +7,7 @@ use super::reader::join;
 use crate::yaml::{Entry, Node, NodeKind, Position, Scalar};
 
 /// Variables with a name of their own, and the key each sets.
-const NAMED: [(&str, &str); 24] = [
+const NAMED: [(&str, &str); 21] = [
     ("HYPERFLEET_DEBUG_CONFIG", "debug_config"),
     ("HYPERFLEET_API_BASE_URL", "clients.hyperfleet_api.base_url"),
     ("HYPERFLEET_API_VERSION", "clients.hyperfleet_api.version"),
@@ -53,19 +53,13 @@ const NAMED: [(&str, &str); 24] = [
     ),
     ("HYPERFLEET_KUBERNETES_QPS", "clients.kubernetes.qps"),
     ("HYPERFLEET_KUBERNETES_BURST", "clients.kubernetes.burst"),
-    (
-        "HYPERFLEET_MAESTRO_GRPC_SERVER_ADDRESS",
-        "clients.maestro.grpc_server_address",
-    ),
-    (
-        "HYPERFLEET_MAESTRO_HTTP_SERVER_ADDRESS",
-        "clients.maestro.http_server_address",
-    ),
-    ("HYPERFLEET_MAESTRO_SOURCE_ID", "clients.maestro.source_id"),
     ("LOG_LEVEL", "log.level"),
     ("LOG_FORMAT", "log.format"),
     ("LOG_OUTPUT", "log.output"),
 ];
+
+/// Any variable that begins so asks for the Maestro transport.
+const MAESTRO: &str = "HYPERFLEET_MAESTRO_";
 
 /// The document with the environment applied; an empty variable counts as unset.
 pub(super) fn apply(document: &Node, environment: &BTreeMap<String, String>) -> Node {
@@ -80,6 +74,13 @@ pub(super) fn apply(document: &Node, environment: &BTreeMap<String, String>) -> 
             };
             set(&mut document, key, &value);
         }
+    }
+    let maestro = environment
+        .iter()
+        .find(|(name, value)| name.starts_with(MAESTRO) && !value.is_empty());
+    if let Some((name, value)) = maestro {
+        let key = name[MAESTRO.len()..].to_lowercase();
+        set(&mut document, &format!("clients.maestro.{key}"), value);
     }
     document
 }

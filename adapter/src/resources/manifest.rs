@@ -21,7 +21,7 @@ pub(super) fn render(manifest: &Manifest, state: &State<'_>) -> Result<Rendered,
         .template
         .render(state)
         .map_err(|error| StepError::terminal(format!("failed to render manifest: {error}")))?;
-    let value = parse(&text).map_err(StepError::terminal)?;
+    let value = whole_numbers(parse(&text).map_err(StepError::terminal)?);
     let object = ObjectId::of(&value).ok_or_else(|| {
         StepError::terminal("the manifest lacks apiVersion, kind or metadata.name")
     })?;
@@ -29,6 +29,33 @@ pub(super) fn render(manifest: &Manifest, state: &State<'_>) -> Result<Rendered,
         return Err(StepError::terminal("the manifest's metadata.name is empty"));
     }
     Ok(Rendered { value, object })
+}
+
+/// Floats without a fraction as integers: `5.0` in a manifest goes on the wire as `5`, because API
+/// servers refuse a float where they expect an integer.
+fn whole_numbers(value: Value) -> Value {
+    /// The largest magnitude below which every whole float is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or_default();
+            if float.fract() == 0.0 && float.abs() < EXACT {
+                #[expect(clippy::cast_possible_truncation, reason = "whole and in range")]
+                let integer = float as i64;
+                Value::from(integer)
+            } else {
+                Value::Number(number)
+            }
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(whole_numbers).collect()),
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, value)| (key, whole_numbers(value)))
+                .collect(),
+        ),
+        other => other,
+    }
 }
 
 /// The first document of a rendered text, which must be a mapping with content.
@@ -93,6 +120,8 @@ mod tests {
             ("'5'", "5", json!("5")),
             ("'true'", "5", json!("true")),
             ("5", "5", json!(5)),
+            ("5.0", "5", json!(5)),
+            ("5.5", "5", json!(5.5)),
             ("2024-01-02", "5", json!("2024-01-02T00:00:00Z")),
             ("\"{{ .n }}\\nline\"", "5", json!("5\nline")),
         ];

@@ -130,7 +130,9 @@ fn quoted(text: &str, key: bool) -> String {
         return double_quoted(text);
     }
     let stays_string = matches!(scalar::resolve_plain(text), Value::String(same) if same == text)
-        && !is_old_boolean(text);
+        && !is_old_boolean(text)
+        // A plain `<<` would be a merge key.
+        && text != "<<";
     if !stays_string {
         return double_quoted(text);
     }
@@ -217,6 +219,7 @@ mod tests {
             ("it's", "it's"),
             ("'q'", "'''q'''"),
             ("null", "\"null\""),
+            ("<<", "\"<<\""),
             (" lead", "' lead'"),
         ];
         for (text, expected) in cases {

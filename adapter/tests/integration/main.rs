@@ -8,6 +8,9 @@
 )]
 
 mod api_calls;
+mod faults;
 mod gates;
+mod objects;
 mod reports;
+mod running;
 mod support;

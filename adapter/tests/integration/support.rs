@@ -76,6 +76,12 @@ impl FakeApi {
         self
     }
 
+    /// Forgets the answers of a path.
+    pub fn forget(&self, method: &str, path: &str) {
+        let key = (method.to_owned(), format!("{PREFIX}{path}"));
+        self.script.answers.lock().unwrap().remove(&key);
+    }
+
     pub fn requests(&self) -> Vec<Recorded> {
         self.script.requests.lock().unwrap().clone()
     }
