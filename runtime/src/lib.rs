@@ -3,6 +3,7 @@
 pub mod clock;
 mod error_chain;
 pub mod ids;
+pub mod postgres;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error_chain::error_chain;

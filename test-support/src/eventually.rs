@@ -10,7 +10,10 @@ pub trait Look {
     /// What the wait is for.
     type Found;
 
-    /// The awaited value, or why it is not there yet.
+    /// The awaited value.
+    ///
+    /// # Errors
+    /// Why it is not there yet.
     fn found(self) -> Result<Self::Found, String>;
 }
 
