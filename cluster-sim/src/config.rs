@@ -17,15 +17,15 @@ pub struct SimConfig {
     pub job_delay: Duration,
     /// From a Deployment's creation or change to `Available`.
     pub deployment_delay: Duration,
-    /// From a HostedCluster's creation or change to `Available`.
+    /// From a `HostedCluster`'s creation or change to `Available`.
     pub hosted_cluster_delay: Duration,
-    /// From a NodePool's creation or change (and its cluster being available) to `Ready`.
+    /// From a `NodePool`'s creation or change (and its cluster being available) to `Ready`.
     pub node_pool_delay: Duration,
     /// From a Config Connector object's creation or change to `Ready`.
     pub config_connector_delay: Duration,
     /// From a deletion request to the moment when a controller removes its finalizer.
     pub deletion_delay: Duration,
-    /// YAML texts (each one or more documents) of CustomResourceDefinitions beside those that the crate ships.
+    /// YAML texts (each one or more documents) of custom resource definitions beside those that the crate ships.
     pub custom_resource_definitions: Vec<String>,
     /// How many changes a watch can look back before it is told 410 Gone.
     pub watch_history: usize,

@@ -43,7 +43,7 @@ pub enum StartError {
         #[source]
         source: serde_json::Error,
     },
-    /// A CustomResourceDefinition in the configuration is not usable.
+    /// A custom resource definition in the configuration is not usable.
     #[error("custom resource definition text {index}: {problem}")]
     Definition {
         /// Which text, from 0; the shipped ones come first.

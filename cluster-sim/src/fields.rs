@@ -199,9 +199,13 @@ pub(crate) fn readable(path: &Path) -> String {
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect();
-            text.push_str(&format!("[{}]", key.join(",")));
+            text.push('[');
+            text.push_str(&key.join(","));
+            text.push(']');
         } else if let Some(value) = step.strip_prefix("v:") {
-            text.push_str(&format!("[={value}]"));
+            text.push_str("[=");
+            text.push_str(value);
+            text.push(']');
         }
     }
     text

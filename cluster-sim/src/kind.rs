@@ -1,4 +1,4 @@
-//! Which kinds the cluster serves: the built-in ones and those that CustomResourceDefinitions add.
+//! Which kinds the cluster serves: the built-in ones and those that custom resource definitions add.
 
 pub(crate) mod builtin;
 pub(crate) mod definition;
@@ -18,6 +18,10 @@ pub(crate) enum Propagation {
 }
 
 /// One served kind.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent traits of a kind, as discovery lists them"
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
     pub(crate) group: String,

@@ -18,7 +18,7 @@ pub(crate) struct ApiError {
     pub(crate) code: u16,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
-    details: Details,
+    details: Box<Details>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -45,14 +45,14 @@ impl ApiError {
             code,
             reason,
             message: message.into(),
-            details: Details::default(),
+            details: Box::default(),
         }
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
-        self.details.group = group.to_owned();
-        self.details.kind = kind.to_owned();
-        self.details.name = name.to_owned();
+        group.clone_into(&mut self.details.group);
+        kind.clone_into(&mut self.details.kind);
+        name.clone_into(&mut self.details.name);
         self
     }
 

@@ -1,4 +1,4 @@
-//! Deployments become available after a delay; no ReplicaSets or Pods are made.
+//! Deployments become available after a delay; no replica sets or Pods are made.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -100,7 +100,7 @@ fn is_item(item: &Value, step: &str) -> bool {
                 .iter()
                 .all(|(name, value)| super::rules::key_of(item, name) == *value)
     } else if let Some(value) = step.strip_prefix("v:") {
-        item.to_string() == value
+        format!("{item}") == value
     } else {
         false
     }
@@ -111,7 +111,7 @@ pub(crate) fn strategic(live: &mut Value, patch: &Value, names: &[&str], rules: 
     match (live, patch) {
         (Value::Object(live), Value::Object(patch)) => {
             if patch.get("$patch").and_then(Value::as_str) == Some("replace") {
-                *live = patch.clone();
+                live.clone_from(patch);
                 live.remove("$patch");
                 return;
             }
@@ -120,7 +120,7 @@ pub(crate) fn strategic(live: &mut Value, patch: &Value, names: &[&str], rules: 
                     live.remove(field);
                     continue;
                 }
-                if field.starts_with("$") {
+                if field.starts_with('$') {
                     continue;
                 }
                 let mut names = names.to_vec();

@@ -22,7 +22,7 @@ use crate::store::watch_log::Scope;
 use crate::store::{Shared, Target};
 
 /// How long a watch lasts when the client does not say; Kubernetes picks 30 to 60 minutes.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(45);
 
 struct Watch {
     shared: Shared,

@@ -1,4 +1,4 @@
-//! CustomResourceDefinitions: reading one into a [`Kind`].
+//! Custom resource definitions: reading one into a [`Kind`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -31,9 +31,9 @@ pub(crate) fn apply_defaults(value: &mut Value, schema: &Value) {
         }
         Value::Array(items) => {
             if let Some(inner) = schema.get("items") {
-                items
-                    .iter_mut()
-                    .for_each(|item| apply_defaults(item, inner));
+                for item in items {
+                    apply_defaults(item, inner);
+                }
             }
         }
         _ => {}
@@ -69,7 +69,9 @@ pub(crate) fn prune(value: &mut Value, schema: &Value, root: bool) {
         }
         Value::Array(items) => {
             if let Some(inner) = schema.get("items") {
-                items.iter_mut().for_each(|item| prune(item, inner, false));
+                for item in items {
+                    prune(item, inner, false);
+                }
             }
         }
         _ => {}

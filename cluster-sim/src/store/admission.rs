@@ -148,7 +148,7 @@ fn metadata_problems(kind: &Kind, given: &Value) -> Vec<Cause> {
                 }
             }
             Some(other) => {
-                causes.push(invalid(field, format!("{other}: must be a map of strings")))
+                causes.push(invalid(field, format!("{other}: must be a map of strings")));
             }
         }
     }

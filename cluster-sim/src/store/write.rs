@@ -159,7 +159,7 @@ impl Store {
                 metadata(&mut given).insert("managedFields".into(), fields.unwrap_or_default());
             }
         }
-        self.store_version(target, &mut given);
+        store_version(target, &mut given);
         if options.dry_run {
             return Ok(Arc::new(given));
         }
@@ -329,7 +329,7 @@ impl Store {
             None => metadata(&mut given).remove("resourceVersion"),
         };
         let fields = given.pointer("/metadata/managedFields").cloned();
-        self.replace(target, present, given, options, fields)
+        self.replace(target, present, given, options, fields.as_ref())
     }
 
     /// Puts `given` in the place of `present`, keeping what the server owns. `managed_fields` are given by apply;
@@ -340,10 +340,10 @@ impl Store {
         present: &Value,
         mut given: Value,
         options: &WriteOptions,
-        managed_fields: Option<Value>,
+        managed_fields: Option<&Value>,
     ) -> Result<Arc<Value>, ApiError> {
         let kind = target.kind.clone();
-        self.check_preconditions(target, present, &given)?;
+        check_preconditions(target, present, &given)?;
         admission::place(target, &mut given)?;
         if target.status {
             let status = given.get("status").cloned();
@@ -359,12 +359,12 @@ impl Store {
             };
         }
         keep_server_metadata(present, &mut given);
-        if let Some(fields) = managed_fields.clone() {
-            metadata(&mut given).insert("managedFields".into(), fields);
+        if let Some(fields) = managed_fields {
+            metadata(&mut given).insert("managedFields".into(), fields.clone());
         }
         admission::admit(self, target, &mut given, Some(present))?;
         check_finalizers(target, present, &given)?;
-        self.store_version(target, &mut given);
+        store_version(target, &mut given);
         let respecified = kind.generation && content_differs(&kind, present, &given);
         if respecified {
             let next = object::generation(present) + 1;
@@ -381,43 +381,6 @@ impl Store {
         let stored = self.put(&key, given, respecified);
         self.finish_deletion(&key);
         Ok(stored)
-    }
-
-    fn check_preconditions(
-        &self,
-        target: &Target,
-        present: &Value,
-        given: &Value,
-    ) -> Result<(), ApiError> {
-        let kind = &target.kind;
-        let version = text(given, "/metadata/resourceVersion");
-        if !version.is_empty()
-            && version != "0"
-            && version != text(present, "/metadata/resourceVersion")
-        {
-            return Err(ApiError::modified(&kind.group, &kind.plural, &target.name));
-        }
-        let uid = object::uid(given);
-        if !uid.is_empty() && uid != object::uid(present) {
-            let why = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                object::uid(present)
-            );
-            return Err(ApiError::conflict(
-                &kind.group,
-                &kind.plural,
-                &target.name,
-                &why,
-            ));
-        }
-        Ok(())
-    }
-
-    /// Everything is stored in the kind's preferred version.
-    fn store_version(&self, target: &Target, given: &mut Value) {
-        if let Some(version) = target.kind.versions.first() {
-            given["apiVersion"] = target.kind.api_version(version).into();
-        }
     }
 
     /// A controller's write: status, and finalizers where need be. Does nothing when nothing changes.
@@ -452,6 +415,38 @@ impl Store {
         let stored = self.put(key, given, restart);
         self.finish_deletion(key);
         Some(stored)
+    }
+}
+
+fn check_preconditions(target: &Target, present: &Value, given: &Value) -> Result<(), ApiError> {
+    let kind = &target.kind;
+    let version = text(given, "/metadata/resourceVersion");
+    if !version.is_empty()
+        && version != "0"
+        && version != text(present, "/metadata/resourceVersion")
+    {
+        return Err(ApiError::modified(&kind.group, &kind.plural, &target.name));
+    }
+    let uid = object::uid(given);
+    if !uid.is_empty() && uid != object::uid(present) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            object::uid(present)
+        );
+        return Err(ApiError::conflict(
+            &kind.group,
+            &kind.plural,
+            &target.name,
+            &why,
+        ));
+    }
+    Ok(())
+}
+
+/// Everything is stored in the kind's preferred version.
+fn store_version(target: &Target, given: &mut Value) {
+    if let Some(version) = target.kind.versions.first() {
+        given["apiVersion"] = target.kind.api_version(version).into();
     }
 }
 

@@ -14,7 +14,7 @@ async fn a_restarted_cluster_is_the_same_and_its_timers_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let slow = SimConfig {
         data_dir: Some(folder.path().into()),
-        job_delay: Duration::from_secs(3600),
+        job_delay: Duration::from_hours(1),
         ..fast()
     };
     let (first, client) = start(slow.clone()).await;
