@@ -5,6 +5,7 @@
 )]
 
 mod openapi;
+mod postgres;
 mod process;
 mod test;
 mod tools;

@@ -1,24 +1,157 @@
 //! `cargo xtask test`: every suite, on real parts.
+//!
+//! Doctests run first, so that the runner's own summary is the last output. Parts that this machine lacks
+//! are named before that; with `HYPERFLEET_REQUIRE_ALL=1` they are failures.
 
-use anyhow::Result;
+mod suites;
 
+use anyhow::{Context as _, Result, bail};
+use cargo_metadata::MetadataCommand;
+
+use crate::postgres::{self, Durability, Server};
 use crate::{process, tools, workspace};
 
+use suites::Suites;
+
+/// URL of a running server, as superuser: tests create their databases on it.
+const DATABASE_URL: &str = "HYPERFLEET_TEST_DATABASE_URL";
+
+/// What a machine without PostgreSQL cannot run: these crates' tests use databases.
+const NEED_DATABASE: [&str; 6] = [
+    "hyperfleet-event-store",
+    "hyperfleet-projections",
+    "hyperfleet-command-api",
+    "hyperfleet-sentinel",
+    "hyperfleet-tests",
+    "hyperfleet-cli",
+];
+
 /// Run the tests, with everything that they need.
+///
+/// Suites: `all` (default), `doc` (documentation tests), the name of a crate's folder such as `domain`, or the
+/// name of a test binary such as `conformance`; `--suite list` prints them. Doctests run with `all` and
+/// `doc` only. A server that `HYPERFLEET_TEST_DATABASE_URL` names (superuser) is used instead of a private one.
+/// `HYPERFLEET_REQUIRE_ALL=1` makes missing parts failures.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    /// Run one suite; `list` prints the names.
+    #[arg(long, value_name = "NAME", default_value = "all")]
+    suite: String,
     /// Run only the tests whose names contain one of these.
     filter: Vec<String>,
+    /// Arguments for cargo-nextest.
+    #[arg(last = true, value_name = "NEXTEST")]
+    nextest: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    tools::require("nextest")?;
-    if arguments.filter.is_empty() {
+    let metadata = MetadataCommand::new()
+        .current_dir(workspace::root())
+        .no_deps()
+        .exec()
+        .context("cannot read the workspace")?;
+    let suites = Suites::of(&metadata);
+    if arguments.suite == "list" {
+        println!("{suites}");
+        return Ok(());
+    }
+    let selection = suites.select(&arguments.suite)?;
+    if selection.documentation && arguments.filter.is_empty() {
         process::run(workspace::cargo()?.args(["test", "--quiet", "--doc", "--workspace"]))?;
     }
-    process::run(
-        workspace::cargo()?
-            .args(["nextest", "run", "--workspace", "--no-tests=pass"])
-            .args(&arguments.filter),
-    )
+    match selection.expression {
+        Some(expression) => run_nextest(arguments, &expression),
+        None => Ok(()),
+    }
+}
+
+fn run_nextest(arguments: &Arguments, expression: &str) -> Result<()> {
+    tools::require("nextest")?;
+    let parts = Parts::find()?;
+    let mut nextest = workspace::cargo()?;
+    nextest.args(["nextest", "run", "--workspace", "--profile", "default"]);
+    nextest.args(&arguments.nextest);
+    if let Some(url) = parts.database_url() {
+        nextest.env(DATABASE_URL, url).args(["-E", expression]);
+    } else {
+        let without = NEED_DATABASE
+            .map(|package| format!("package({package})"))
+            .join(" or ");
+        nextest
+            .arg("-E")
+            .arg(format!("({expression}) and not ({without})"));
+    }
+    nextest.args(&arguments.filter);
+    parts.print();
+    process::run(&mut nextest).context("the tests failed")
+}
+
+/// What the tests run on. Dropping it stops what was started.
+#[derive(Debug, Default)]
+struct Parts {
+    external: Option<String>,
+    server: Option<Server>,
+    used: Vec<String>,
+    skipped: Vec<String>,
+}
+
+impl Parts {
+    fn find() -> Result<Self> {
+        let mut parts = Self::default();
+        if let Some(url) = std::env::var_os(DATABASE_URL) {
+            let url = url
+                .into_string()
+                .ok()
+                .context("HYPERFLEET_TEST_DATABASE_URL is not UTF-8")?;
+            parts.used.push(format!("PostgreSQL of {DATABASE_URL}"));
+            parts.external = Some(url);
+            return Ok(parts);
+        }
+        let Some(binaries) = find_or_install()? else {
+            parts.skipped.push(format!(
+                "PostgreSQL 14 or newer (Debian, Ubuntu: package `postgresql`); without it these are skipped: {}",
+                NEED_DATABASE.join(", ")
+            ));
+            return Ok(parts);
+        };
+        let server = Server::start(&binaries, Durability::None)?;
+        parts.used.push(format!("{binaries}, a private server"));
+        parts.server = Some(server);
+        Ok(parts)
+    }
+
+    fn database_url(&self) -> Option<&str> {
+        let private = self.server.as_ref().map(Server::url);
+        self.external.as_deref().or(private)
+    }
+
+    fn print(&self) {
+        for part in &self.used {
+            println!("part: {part}");
+        }
+        for part in &self.skipped {
+            println!("SKIPPED, missing: {part}");
+        }
+    }
+}
+
+fn find_or_install() -> Result<Option<postgres::Binaries>> {
+    if let Some(binaries) = postgres::find() {
+        return Ok(Some(binaries));
+    }
+    let required = workspace::everything_is_required();
+    let on_a_build_machine = std::env::var_os("CI").is_some();
+    if required || on_a_build_machine {
+        println!("installing PostgreSQL");
+        if let Err(error) = postgres::install() {
+            println!("note: PostgreSQL was not installed: {error:#}");
+        }
+    }
+    let found = postgres::find();
+    if found.is_none() && required {
+        bail!(
+            "PostgreSQL 14 or newer is missing; install it (Debian, Ubuntu: package `postgresql`) or unset HYPERFLEET_REQUIRE_ALL"
+        );
+    }
+    Ok(found)
 }
