@@ -1,10 +1,11 @@
 //! Rendering a configured call and making it.
 
+use hyperfleet_runtime::error_chain;
 use serde_json::Value;
 
 use crate::api::{ApiClient, ApiError, Request};
 use crate::config::ApiCall;
-use crate::outcome::{StepError, chain};
+use crate::outcome::StepError;
 use crate::state::State;
 use crate::value::from_http;
 
@@ -61,7 +62,7 @@ pub(crate) async fn send(
         Err(error) => {
             let step = StepError {
                 step: None,
-                message: chain(&error),
+                message: error_chain(&error),
                 transient: error.is_transient(),
             };
             Err(classify(&error, step))

@@ -2,7 +2,6 @@
 
 pub mod api;
 mod calls;
-pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod event;

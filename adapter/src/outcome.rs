@@ -72,21 +72,6 @@ impl StepError {
     }
 }
 
-/// An error with all its sources, as one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
 /// A failure as configurations see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorInfo {

@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
+use hyperfleet_runtime::clock::Clock;
+
 use crate::api::ApiClient;
-use crate::clock::Clock;
 use crate::cluster::ClusterTarget;
 use crate::config::Config;
 use crate::event::Event;

@@ -14,11 +14,12 @@ mod manifest;
 
 use std::time::Duration;
 
+use hyperfleet_runtime::error_chain;
 use serde_json::Value;
 
 use crate::cluster::{ClusterError, ClusterTarget, Deletion, ObjectId, resource_version};
 use crate::config::{DeleteRule, PropagationPolicy, Resource};
-use crate::outcome::{ErrorInfo, Observed, Operation, Phase, ResourceResult, StepError, chain};
+use crate::outcome::{ErrorInfo, Observed, Operation, Phase, ResourceResult, StepError};
 use crate::state::State;
 
 pub use decide::{Decision, GENERATION_ANNOTATION, decide, generation};
@@ -289,7 +290,7 @@ async fn try_delete(
 pub(crate) fn from_cluster(error: &ClusterError) -> StepError {
     StepError {
         step: None,
-        message: chain(error),
+        message: error_chain(error),
         transient: error.transient,
     }
 }

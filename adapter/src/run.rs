@@ -18,10 +18,10 @@ use async_trait::async_trait;
 use hyperfleet_broker::{
     Delivery, Handler, Outcome as Settlement, SubscribeError, Subscriber, Subscription,
 };
+use hyperfleet_runtime::clock::Clock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::cluster::kube::KubeTarget;
 use crate::cluster::{ClusterTarget, NoCluster};
 use crate::config::Config;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use gotmpl::Value as TemplateValue;
+use hyperfleet_runtime::clock::Clock;
 use serde_json::{Map, Value};
 
-use crate::clock::Clock;
 use crate::config::{Config, LogAction};
 use crate::event::Event;
 use crate::expression::Variables;

@@ -79,12 +79,6 @@ mod tests {
 
     /// Renders the manifest of a task whose parameters are given.
     fn rendered(manifest: &str, params: &str) -> Result<Value, String> {
-        struct Midnight;
-        impl crate::clock::Clock for Midnight {
-            fn now(&self) -> chrono::DateTime<chrono::Utc> {
-                chrono::DateTime::UNIX_EPOCH
-            }
-        }
         let task = format!(
             "params: [{params}]\nresources:\n- name: r\n  discovery: {{by_name: x}}\n  manifest: {manifest}\n"
         );
@@ -95,7 +89,10 @@ mod tests {
             &std::collections::BTreeMap::new(),
         )
         .unwrap_or_else(|error| panic!("{error}"));
-        let surroundings = crate::state::Surroundings::new(config, std::sync::Arc::new(Midnight));
+        let surroundings = crate::state::Surroundings::new(
+            config,
+            std::sync::Arc::new(hyperfleet_runtime::clock::SystemClock),
+        );
         let event =
             crate::event::Event::from_data(json!({"on": false, "list": ["a", "b"]})).unwrap();
         let mut state = State::new(&surroundings, &event);

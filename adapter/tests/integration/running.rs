@@ -7,11 +7,12 @@ use hyperfleet_adapter::metrics::AdapterMetrics;
 use hyperfleet_adapter::{Adapter, AdapterOptions};
 use hyperfleet_broker::memory::MemoryBroker;
 use hyperfleet_broker::{Envelope, Publisher};
+use hyperfleet_runtime::clock::SystemClock;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::objects::Simulated;
-use crate::support::{FakeApi, TestClock, load};
+use crate::support::{FakeApi, load};
 
 const JOB: &str = r#"
 params:
@@ -48,7 +49,7 @@ async fn start(simulated: &Simulated, api: &FakeApi, task: &str) -> Running {
         broker: Arc::new(broker.clone()),
         kube: Some(simulated.client.clone()),
         http: reqwest::Client::new(),
-        clock: Arc::new(TestClock),
+        clock: Arc::new(SystemClock),
         parallelism: 4,
         metrics: AdapterMetrics::default(),
         shutdown: shutdown.clone(),
@@ -165,7 +166,7 @@ async fn a_missing_topic_is_refused_at_start() {
         )),
         kube: None,
         http: reqwest::Client::new(),
-        clock: Arc::new(TestClock),
+        clock: Arc::new(SystemClock),
         parallelism: 1,
         metrics: AdapterMetrics::default(),
         shutdown: CancellationToken::new(),

@@ -9,13 +9,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::IntoResponse;
-use chrono::{DateTime, Utc};
-use hyperfleet_adapter::clock::Clock;
 use hyperfleet_adapter::cluster::{ClusterTarget, NoCluster};
 use hyperfleet_adapter::config::{Config, load_text};
 use hyperfleet_adapter::event::Event;
 use hyperfleet_adapter::outcome::Outcome;
 use hyperfleet_adapter::pipeline::Pipeline;
+use hyperfleet_runtime::clock::SystemClock;
 use serde_json::{Value, json};
 
 /// The prefix of relative URLs.
@@ -124,16 +123,6 @@ async fn answer(
     (status, body.to_string())
 }
 
-/// The system's clock; only durations matter in these tests.
-pub struct TestClock;
-
-impl Clock for TestClock {
-    #[expect(clippy::disallowed_methods, reason = "the tests' edge to the system")]
-    fn now(&self) -> DateTime<Utc> {
-        Utc::now()
-    }
-}
-
 pub fn load(api: &FakeApi, task: &str, environment: &[(&str, &str)]) -> Config {
     let adapter = format!(
         "adapter: {{name: widget, version: 0.2.0}}\nclients:\n  hyperfleet_api: {{base_url: '{}', timeout: 5s, base_delay: 1ms}}\n  broker: {{subscription_id: widget, topic: clusters}}\n",
@@ -152,7 +141,12 @@ pub fn load(api: &FakeApi, task: &str, environment: &[(&str, &str)]) -> Config {
 }
 
 pub fn pipeline(config: Config, cluster: Arc<dyn ClusterTarget>) -> Pipeline {
-    Pipeline::new(config, reqwest::Client::new(), cluster, Arc::new(TestClock))
+    Pipeline::new(
+        config,
+        reqwest::Client::new(),
+        cluster,
+        Arc::new(SystemClock),
+    )
 }
 
 pub fn event(generation: i64) -> Event {
