@@ -2,12 +2,12 @@
 //!
 //! Invariants:
 //! - one resource is reconciled by one worker at a time, and what arrives meanwhile coalesces into
-//!   one further execution (see [`lanes`]);
+//!   one further execution (see `lanes`);
 //! - an event is acknowledged when repeating it would not help, also when it failed (the failure
 //!   was reported); it goes back to the broker, with back-off, when the failure may pass by
 //!   itself;
 //! - a change of an object that an execution looked at starts the next execution at once (see
-//!   [`watch`]), so a finished Job is reported in milliseconds and not at the next pulse.
+//!   `watch`), so a finished Job is reported in milliseconds and not at the next pulse.
 
 mod lanes;
 mod watch;

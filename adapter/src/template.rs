@@ -1,7 +1,7 @@
 //! Go text templates, strict about missing keys, printing as Go prints.
 //!
 //! The engine is `gotmpl`; what it does differently from Go in ways configurations can see is
-//! corrected by rewriting the parsed tree once, at load (see [`rewrite`]): field access is strict
+//! corrected by rewriting the parsed tree once, at load (see `rewrite`): field access is strict
 //! through nulls and names the missing key, and values print by Go's rules (`1e+06`,
 //! `<no value>`). Text without `{{` is never parsed and is returned as it is.
 
