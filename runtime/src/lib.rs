@@ -2,8 +2,13 @@
 
 pub mod clock;
 mod error_chain;
+pub mod health;
+pub mod http;
 pub mod ids;
+pub mod metrics;
 pub mod postgres;
+pub mod shutdown;
+pub mod telemetry;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error_chain::error_chain;

@@ -1,0 +1,220 @@
+//! What every HTTP server of HyperFleet shares: request ids, problem documents, the answers for unknown
+//! paths and wrong methods, deadlines, and a graceful end.
+//!
+//! Invariants:
+//! - the request id is the server's own; an incoming one is ignored;
+//! - a handler states a [`Fault`]; path, request id and time are added here, so no error answer lacks
+//!   them;
+//! - a panic in a handler is a 500 problem document, not a broken connection.
+
+mod metrics;
+mod request_id;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{ALLOW, CONTENT_TYPE, VARY};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use hyperfleet_api_types::PROBLEM_MEDIA_TYPE;
+use hyperfleet_api_types::problem::{Fault, codes};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::util::MapRequestLayer;
+use tower::{Layer as _, ServiceBuilder};
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use self::metrics::HttpMetrics;
+pub use self::request_id::RequestId;
+use crate::clock::Clock;
+use crate::ids::IdSource;
+
+/// Header that names the request in answers and logs.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// How long a request may take. Longer than any query should, shorter than clients wait.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A fault as an answer. The layers of [`layered`] turn it into a problem document.
+#[derive(Clone, Debug)]
+pub struct FaultResponse(pub Fault);
+
+impl IntoResponse for FaultResponse {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// What the layers need.
+#[derive(Clone)]
+struct Context {
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+/// A router with everything that all servers share.
+pub fn layered(router: Router, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Router {
+    let context = Context { clock, ids };
+    let routed = router
+        .route_layer(middleware::from_fn_with_state(context.clone(), identified))
+        .fallback(unknown_path);
+    // A trailing slash must go before routing, hence around the router and not inside it.
+    let routed = MapRequestLayer::new(without_trailing_slash).layer(routed);
+    let layers = ServiceBuilder::new()
+        .layer(middleware::from_fn_with_state(context, answered))
+        .layer(CatchPanicLayer::custom(panicked));
+    Router::new().fallback_service(routed).layer(layers)
+}
+
+/// Serves until shutdown, then finishes open requests for at most `drain`.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> io::Result<()> {
+    let graceful = shutdown.clone().cancelled_owned();
+    let served = async {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(graceful)
+            .await
+    };
+    let drained = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        served = served => served,
+        () = drained => {
+            tracing::warn!(drain_seconds = drain.as_secs(), "open requests were cut off at shutdown");
+            Ok(())
+        }
+    }
+}
+
+/// Gives a matched request its id, a deadline, and its lines in the log.
+async fn identified(State(context): State<Context>, mut request: Request, next: Next) -> Response {
+    let id = RequestId::new(context.ids.new_id().to_string());
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let started = Instant::now();
+    tracing::debug!(request_id = %id, %method, path, "HTTP request received");
+    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => FaultResponse(Fault::new(
+            codes::SERVICE_TIMEOUT,
+            "The request took too long",
+        ))
+        .into_response(),
+    };
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    let status_code = response.status().as_u16();
+    let duration_ms = started.elapsed().as_millis();
+    tracing::info!(request_id = %id, %method, path, status_code, duration_ms, "HTTP request completed");
+    let mut response = response;
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID_HEADER, value);
+    }
+    response.extensions_mut().insert(id);
+    response
+}
+
+/// Completes what handlers and the router leave open: problem documents and the answer to a wrong method.
+async fn answered(State(context): State<Context>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        return wrong_method(&response);
+    }
+    let Some(FaultResponse(fault)) = response.extensions_mut().remove::<FaultResponse>() else {
+        return response;
+    };
+    let trace_id = response
+        .extensions()
+        .get::<RequestId>()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let problem = fault.into_problem(path, trace_id, context.clock.now());
+    // A problem is plain data; writing it cannot fail.
+    *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_MEDIA_TYPE));
+    headers.insert(VARY, HeaderValue::from_static("Authorization"));
+    headers.remove(axum::http::header::CONTENT_LENGTH);
+    response
+}
+
+/// 405 as plain text, with the allowed methods sorted.
+fn wrong_method(response: &Response) -> Response {
+    let allow = response
+        .headers()
+        .get(ALLOW)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let mut methods: Vec<&str> = allow
+        .split(',')
+        .map(str::trim)
+        .filter(|method| !method.is_empty())
+        .collect();
+    methods.sort_unstable();
+    methods.dedup();
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        [(ALLOW, methods.join(", "))],
+        "Method Not Allowed",
+    )
+        .into_response()
+}
+
+async fn unknown_path(uri: Uri) -> FaultResponse {
+    let detail = format!("The requested endpoint '{}' does not exist", uri.path());
+    FaultResponse(Fault::new(codes::ENDPOINT_NOT_FOUND, detail))
+}
+
+/// Strips exactly one trailing slash.
+fn without_trailing_slash(mut request: Request) -> Request {
+    let path = request.uri().path();
+    let Some(stripped) = path
+        .strip_suffix('/')
+        .filter(|stripped| !stripped.is_empty())
+    else {
+        return request;
+    };
+    let rewritten = match request.uri().query() {
+        Some(query) => format!("{stripped}?{query}"),
+        None => stripped.to_owned(),
+    };
+    if let Ok(uri) = rewritten.parse() {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer wants"
+)]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    tracing::error!(panic = message, "a request handler panicked");
+    FaultResponse(Fault::new(codes::INTERNAL_ERROR, "Unspecified error")).into_response()
+}
