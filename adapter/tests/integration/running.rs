@@ -180,3 +180,56 @@ async fn a_missing_topic_is_refused_at_start() {
             .starts_with("clients.broker.topic is required")
     );
 }
+
+const NAMESPACE: &str = r#"
+params:
+- {name: clusterId, source: event.id}
+- {name: data, required: true, source: {api_call: {method: GET, url: "/clusters/{{ .clusterId }}"}}}
+- {name: deleting, source: {expression: "has(data.deleted_time)"}}
+resources:
+- name: home
+  manifest:
+    apiVersion: v1
+    kind: Namespace
+    metadata: {name: "home-{{ .clusterId }}", annotations: {hyperfleet.io/generation: "1"}}
+  discovery: {by_name: "home-{{ .clusterId }}"}
+  lifecycle: {create: {when: {expression: "!deleting"}}, delete: {when: {expression: deleting}}}
+post:
+  payloads:
+  - name: status
+    build:
+      id: "{{ .clusterId }}"
+      available: {expression: 'deleting && !resources.?home.hasValue()'}
+      active: {expression: 'resources.?home.?status.?phase.orValue("") == "Active"'}
+  post_actions: [{name: report, api_call: {method: PUT, url: "/clusters/{{ .clusterId }}/statuses", body: "{{ .status }}"}}]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_finished_deletion_is_reported_without_another_pulse() {
+    let simulated = Simulated::start().await;
+    let api = FakeApi::start().await;
+    api.answer("GET", "/clusters/c1", 200, json!({"id": "c1"}));
+    let running = start(&simulated, &api, NAMESPACE).await;
+    running.pulse("c1").await;
+    eventually("the namespace's report", || {
+        api.reports()
+            .into_iter()
+            .find(|report| report["active"] == true)
+    })
+    .await;
+    // When the cluster is deleted and pulsed once
+    api.forget("GET", "/clusters/c1");
+    api.answer(
+        "GET",
+        "/clusters/c1",
+        200,
+        json!({"id": "c1", "deleted_time": "x"}),
+    );
+    running.pulse("c1").await;
+    // Then the end of the deletion is reported, however long the namespace takes to go
+    eventually("the report that all is gone", || {
+        report_of(&api, "c1", true)
+    })
+    .await;
+    running.stop().await;
+}
