@@ -4,6 +4,7 @@
     reason = "the output of these chores is for the terminal"
 )]
 
+mod check;
 mod openapi;
 mod postgres;
 mod process;
@@ -31,6 +32,8 @@ struct Arguments {
 enum Chore {
     /// Run the tests, with everything that they need.
     Test(test::Arguments),
+    /// Check the structural rules of the repository.
+    Check(check::Arguments),
     /// Write the OpenAPI document, docs/openapi.json.
     Openapi(openapi::Arguments),
 }
@@ -38,6 +41,7 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test(arguments) => test::run(&arguments),
+        Chore::Check(arguments) => check::run(&arguments),
         Chore::Openapi(arguments) => openapi::run(&arguments),
     };
     match outcome {

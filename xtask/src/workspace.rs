@@ -32,7 +32,6 @@ pub(crate) fn cargo() -> Result<Command> {
 ///
 /// # Errors
 /// When git cannot list them.
-#[expect(dead_code, reason = "the structural check reads them; it follows")]
 pub(crate) fn files() -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.current_dir(root()).args([

@@ -1,0 +1,90 @@
+//! Lengths of Rust files, tests not counted.
+
+use super::exceptions::Exceptions;
+use super::finding::{File, Finding};
+
+/// Most lines of a file.
+pub(super) const FILE_LINES: usize = 600;
+
+/// Most lines of a crate's root, which has declarations and documentation only.
+const ROOT_LINES: usize = 80;
+
+/// Checks the length of one file.
+pub(super) fn check(file: &File, exceptions: &Exceptions) -> Vec<Finding> {
+    if !file.has_extension("rs") || is_test(&file.path) {
+        return Vec::new();
+    }
+    let lines = code_lines(&file.text);
+    let is_root = file.path.ends_with("/src/lib.rs") || file.path.ends_with("/src/main.rs");
+    let limit = if is_root { ROOT_LINES } else { FILE_LINES };
+    if lines <= exceptions.lines(&file.path).unwrap_or(limit) {
+        return Vec::new();
+    }
+    vec![Finding::new(
+        &file.path,
+        limit + 1,
+        format!("{lines} lines that are not tests, more than {limit}"),
+        "move what belongs together into a module of its own",
+    )]
+}
+
+/// Whether the whole file is tests.
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.starts_with("tests/") || path.contains("/tests/")
+}
+
+/// The lines outside inline test modules.
+pub(super) fn code_lines(text: &str) -> usize {
+    let mut lines = text.lines().peekable();
+    let mut count = 0;
+    while let Some(line) = lines.next() {
+        let opens_module =
+            |next: &&str| next.trim_start().starts_with("mod ") && next.ends_with('{');
+        if line.trim() == "#[cfg(test)]" && lines.peek().is_some_and(opens_module) {
+            // Formatted code closes a module with the indentation that opened it.
+            let indentation = &line[..line.len() - line.trim_start().len()];
+            let end = format!("{indentation}}}");
+            lines.by_ref().find(|line| *line == end);
+        } else {
+            count += 1;
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check, code_lines};
+    use crate::check::exceptions::Exceptions;
+    use crate::check::finding::File;
+
+    fn findings(path: &str, lines: usize) -> usize {
+        check(
+            &File::new(path, &"x\n".repeat(lines)),
+            &Exceptions::default(),
+        )
+        .len()
+    }
+
+    #[test]
+    fn inline_tests_do_not_count() {
+        let text = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {\n    }\n}\nfn c() {}\n";
+        assert_eq!(code_lines(text), 2);
+        assert_eq!(code_lines("#[cfg(test)]\nmod tests;\n"), 2);
+    }
+
+    #[test]
+    fn a_file_has_at_most_600_lines() {
+        assert_eq!(findings("a/src/b.rs", 600), 0);
+        assert_eq!(findings("a/src/b.rs", 601), 1);
+        assert_eq!(findings("a/tests/b.rs", 601), 0);
+        assert_eq!(findings("a/data.json", 601), 0);
+    }
+
+    #[test]
+    fn a_root_has_at_most_80_lines() {
+        assert_eq!(findings("a/src/lib.rs", 80), 0);
+        assert_eq!(findings("a/src/lib.rs", 81), 1);
+        assert_eq!(findings("a/src/main.rs", 81), 1);
+    }
+}
