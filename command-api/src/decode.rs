@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use hyperfleet_api_types::problem::{Fault, codes};
 use serde_json::{Map, Value};
 
-pub(crate) use self::report::{ReportBody, ReportedCondition, report};
 use self::member::Members;
+pub(crate) use self::report::report;
 
 /// Body of a create request. An absent or null member is empty.
 #[derive(Debug, Default, PartialEq)]
@@ -104,24 +104,27 @@ fn object(bytes: &[u8], declares_schema: bool) -> Result<Map<String, Value>, Fau
 fn require_spec_object(document: &Map<String, Value>, declares_schema: bool) -> Result<(), Fault> {
     match document.get("spec") {
         Some(Value::Object(_)) | None => Ok(()),
-        Some(_) if declares_schema => {
-            Err(Fault::new(codes::VALIDATION, "spec field must be an object"))
-        }
+        Some(_) if declares_schema => Err(Fault::new(
+            codes::VALIDATION,
+            "spec field must be an object",
+        )),
         Some(_) => Ok(()),
     }
 }
 
 fn labels(members: &Members<'_>) -> Result<Option<BTreeMap<String, String>>, Fault> {
-    let Some(labels) = members.object("labels")? else { return Ok(None) };
+    let Some(labels) = members.object("labels")? else {
+        return Ok(None);
+    };
     let values = members.inside("labels", labels);
     let read = |key: &String| Ok((key.clone(), values.text(key)?.unwrap_or_default()));
     labels.keys().map(read).collect::<Result<_, _>>().map(Some)
 }
 
-fn references(
-    members: &Members<'_>,
-) -> Result<Option<BTreeMap<String, Vec<Reference>>>, Fault> {
-    let Some(by_type) = members.object("references")? else { return Ok(None) };
+fn references(members: &Members<'_>) -> Result<Option<BTreeMap<String, Vec<Reference>>>, Fault> {
+    let Some(by_type) = members.object("references")? else {
+        return Ok(None);
+    };
     let lists = members.inside("references", by_type);
     let mut references = BTreeMap::new();
     for reference_type in by_type.keys() {
@@ -139,7 +142,10 @@ fn references(
 
 /// The body is no JSON, or not what can be read at all.
 fn unreadable(reason: &str) -> Fault {
-    Fault::new(codes::MALFORMED_REQUEST, format!("Invalid request format: {reason}"))
+    Fault::new(
+        codes::MALFORMED_REQUEST,
+        format!("Invalid request format: {reason}"),
+    )
 }
 
 #[cfg(test)]
@@ -175,7 +181,10 @@ mod tests {
         for body in ["[1]", "{\"a\"", "{} x"] {
             let (code, text) = detail(create(body.as_bytes(), false));
             assert_eq!(code, "VAL-006");
-            assert!(text.starts_with("Invalid request format: "), "{body}: {text}");
+            assert!(
+                text.starts_with("Invalid request format: "),
+                "{body}: {text}"
+            );
         }
     }
 
@@ -186,14 +195,24 @@ mod tests {
             (r#"{"kind":[]}"#, "field 'kind' must be a string"),
             (r#"{"labels":[]}"#, "field 'labels' must be an object"),
             (r#"{"labels":{"a":1}}"#, "field 'labels.a' must be a string"),
-            (r#"{"references":{"a":1}}"#, "field 'references.a' must be an array"),
-            (r#"{"references":{"a":[1]}}"#, "field 'references.a[0]' must be an object"),
+            (
+                r#"{"references":{"a":1}}"#,
+                "field 'references.a' must be an array",
+            ),
+            (
+                r#"{"references":{"a":[1]}}"#,
+                "field 'references.a[0]' must be an object",
+            ),
             (
                 r#"{"references":{"a":[{"id":1}]}}"#,
                 "field 'references.a[0].id' must be a string",
             ),
         ] {
-            assert_eq!(detail(create(body.as_bytes(), true)), expect("VAL-000", text), "{body}");
+            assert_eq!(
+                detail(create(body.as_bytes(), true)),
+                expect("VAL-000", text),
+                "{body}"
+            );
         }
         assert_eq!(
             detail(create(br#"{"spec":1}"#, false)),
@@ -222,14 +241,20 @@ mod tests {
     fn a_patch_must_change_something_and_nothing_unknown() {
         let nothing = expect("VAL-005", "at least one field must be provided for update");
         assert_eq!(detail(patch(b"{}", true)), nothing);
-        assert_eq!(detail(patch(br#"{"spec":null,"labels":null}"#, false)), nothing);
+        assert_eq!(
+            detail(patch(br#"{"spec":null,"labels":null}"#, false)),
+            nothing
+        );
         assert_eq!(
             detail(patch(br#"{"spec":null,"labels":{"a":"b"}}"#, true)),
             expect("VAL-000", "spec field must be an object")
         );
         assert_eq!(
             detail(patch(br#"{"labels":{},"foo":1}"#, true)),
-            expect("VAL-006", "Invalid request format: json: unknown field \"foo\"")
+            expect(
+                "VAL-006",
+                "Invalid request format: json: unknown field \"foo\""
+            )
         );
     }
 }

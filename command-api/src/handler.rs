@@ -10,8 +10,8 @@ mod queue;
 use std::sync::Arc;
 
 use hyperfleet_domain::metadata::EventMetadata;
-use hyperfleet_domain::resource::{Command, Effect, Refusal, Resource, StreamChange, plan};
 use hyperfleet_domain::registry::Registry;
+use hyperfleet_domain::resource::{Command, Effect, Refusal, Resource, StreamChange, plan};
 use hyperfleet_event_store::{Append, AppendError, EventStore, NewEvent};
 
 pub use self::error::CommandError;
@@ -56,7 +56,11 @@ pub struct CommandHandler {
 impl CommandHandler {
     /// A handler that decides by `registry` and appends to `store`.
     pub fn new(store: EventStore, registry: Arc<Registry>) -> Self {
-        Self { store, registry, conflicts: Arc::new(ConflictQueue::default()) }
+        Self {
+            store,
+            registry,
+            conflicts: Arc::new(ConflictQueue::default()),
+        }
     }
 
     /// The kinds that this handler knows.
@@ -90,18 +94,27 @@ impl CommandHandler {
             match self.store.append(appends).await {
                 Ok(_) => return Ok(outcome),
                 Err(AppendError::Conflict { stream, .. }) => {
-                    tracing::debug!(resource.id = stream.aggregate_id, "lost a race, deciding again");
+                    tracing::debug!(
+                        resource.id = stream.aggregate_id,
+                        "lost a race, deciding again"
+                    );
                     // The turn taken before is given up first: nobody waits while holding one.
                     drop(turn.take());
                     turn = Some(self.conflicts.turn(&stream.aggregate_id).await);
                 }
                 Err(AppendError::ClaimTaken { .. }) => {
-                    return Err(Refusal::AlreadyExists { kind: target.kind.clone() }.into());
+                    return Err(Refusal::AlreadyExists {
+                        kind: target.kind.clone(),
+                    }
+                    .into());
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(CommandError::TooManyConflicts { id: target.id.clone(), attempts: MAX_ATTEMPTS })
+        Err(CommandError::TooManyConflicts {
+            id: target.id.clone(),
+            attempts: MAX_ATTEMPTS,
+        })
     }
 }
 

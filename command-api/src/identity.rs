@@ -21,7 +21,10 @@ pub struct Identity {
 
 impl Default for Identity {
     fn default() -> Self {
-        Self { actor: SYSTEM_ACTOR.to_owned(), tenancy: BTreeMap::new() }
+        Self {
+            actor: SYSTEM_ACTOR.to_owned(),
+            tenancy: BTreeMap::new(),
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use crate::routes::MAX_BODY_BYTES;
 /// The write routes of every kind in the registry, and the fixed documents.
 pub fn document(registry: &Registry, version: &str) -> OpenApi {
     let mut paths = PathsBuilder::new()
-        .path(VERSION_PATH, PathItem::new(HttpMethod::Get, version_operation()))
+        .path(
+            VERSION_PATH,
+            PathItem::new(HttpMethod::Get, version_operation()),
+        )
         .path(
             format!("{BASE_PATH}/openapi"),
             PathItem::new(HttpMethod::Get, openapi_operation()),
@@ -19,11 +22,27 @@ pub fn document(registry: &Registry, version: &str) -> OpenApi {
         .build();
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
-        add_kind(&mut paths, &flat, &routes_of(descriptor, None), descriptor.is_child());
-        let parent = descriptor.parent_kind.as_deref().and_then(|kind| registry.by_kind(kind));
+        add_kind(
+            &mut paths,
+            &flat,
+            &routes_of(descriptor, None),
+            descriptor.is_child(),
+        );
+        let parent = descriptor
+            .parent_kind
+            .as_deref()
+            .and_then(|kind| registry.by_kind(kind));
         if let Some(parent) = parent {
-            let nested = format!("{BASE_PATH}/{}/{{parent_id}}/{}", parent.plural, descriptor.plural);
-            add_kind(&mut paths, &nested, &routes_of(descriptor, Some(parent)), true);
+            let nested = format!(
+                "{BASE_PATH}/{}/{{parent_id}}/{}",
+                parent.plural, descriptor.plural
+            );
+            add_kind(
+                &mut paths,
+                &nested,
+                &routes_of(descriptor, Some(parent)),
+                true,
+            );
         }
     }
     document_of(version, paths)
@@ -42,7 +61,10 @@ fn routes_of<'a>(
 fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, is_child: bool) {
     let one = format!("{path}/{{id}}");
     let body_problems = [
-        (400, "The body is not acceptable; `errors` names the members at fault"),
+        (
+            400,
+            "The body is not acceptable; `errors` names the members at fault",
+        ),
         (413, "The body is too large"),
     ];
     let mut create = kind
@@ -55,32 +77,73 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, is_child: bool
         create = create.problems(&[(422, "The kind is created below its parent only")]);
     }
     paths.add_path_operation(path, vec![HttpMethod::Post], create.build());
+    add_changes(paths, &one, kind, &body_problems);
+    add_forced_and_reported(paths, &one, kind, &body_problems);
+}
+
+fn add_changes(paths: &mut Paths, one: &str, kind: &KindRoutes<'_>, body_problems: &[(u16, &str)]) {
     let patch = kind
-        .on_one("patch", "", "Replaces spec, labels or references of a {kind}, each as a whole")
+        .on_one(
+            "patch",
+            "",
+            "Replaces spec, labels or references of a {kind}, each as a whole",
+        )
         .body("ResourcePatchRequest")
-        .answers(200, Some("Resource"), "The resource as changed, or as it was")
-        .problems(&body_problems)
+        .answers(
+            200,
+            Some("Resource"),
+            "The resource as changed, or as it was",
+        )
+        .problems(body_problems)
         .problems(&[(409, "The resource is being deleted")]);
-    paths.add_path_operation(&one, vec![HttpMethod::Patch], patch.build());
+    paths.add_path_operation(one, vec![HttpMethod::Patch], patch.build());
     let delete = kind
-        .on_one("delete", "", "Requests the deletion of a {kind} and of what it owns")
+        .on_one(
+            "delete",
+            "",
+            "Requests the deletion of a {kind} and of what it owns",
+        )
         .answers(202, Some("Resource"), "The resource as marked")
         .problems(&[(409, "Something that must go first still exists")]);
-    paths.add_path_operation(&one, vec![HttpMethod::Delete], delete.build());
+    paths.add_path_operation(one, vec![HttpMethod::Delete], delete.build());
+}
+
+fn add_forced_and_reported(
+    paths: &mut Paths,
+    one: &str,
+    kind: &KindRoutes<'_>,
+    body_problems: &[(u16, &str)],
+) {
     let force = kind
-        .on_one("force_delete", "", "Removes a {kind} without waiting for its adapters")
+        .on_one(
+            "force_delete",
+            "",
+            "Removes a {kind} without waiting for its adapters",
+        )
         .body("ForceDeleteRequest")
         .answers(204, None, "Removed")
-        .problems(&body_problems)
+        .problems(body_problems)
         .problems(&[(409, "The deletion of the resource was not requested")]);
-    paths.add_path_operation(format!("{one}/force-delete"), vec![HttpMethod::Post], force.build());
+    paths.add_path_operation(
+        format!("{one}/force-delete"),
+        vec![HttpMethod::Post],
+        force.build(),
+    );
     let report = kind
-        .on_one("put", "_status", "Reports what an adapter found about a {kind}")
+        .on_one(
+            "put",
+            "_status",
+            "Reports what an adapter found about a {kind}",
+        )
         .body("AdapterStatusCreateRequest")
         .answers(201, Some("AdapterStatus"), "The status as stored")
         .answers(204, None, "The report is outdated and was dropped")
-        .problems(&body_problems);
-    paths.add_path_operation(format!("{one}/statuses"), vec![HttpMethod::Put], report.build());
+        .problems(body_problems);
+    paths.add_path_operation(
+        format!("{one}/statuses"),
+        vec![HttpMethod::Put],
+        report.build(),
+    );
 }
 
 fn version_operation() -> utoipa::openapi::path::Operation {

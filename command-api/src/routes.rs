@@ -56,7 +56,12 @@ impl CommandState {
         ids: Arc<dyn IdSource>,
         build: BuildInfo,
     ) -> Self {
-        Self { handler: CommandHandler::new(store, registry), clock, ids, build }
+        Self {
+            handler: CommandHandler::new(store, registry),
+            clock,
+            ids,
+            build,
+        }
     }
 }
 
@@ -93,18 +98,31 @@ impl KindState {
 /// routers merge.
 pub fn router(state: CommandState) -> Router {
     let registry = state.handler.registry().clone();
-    let mut router =
-        Router::new().route(VERSION_PATH, get(fixed::version).with_state(state.clone()));
+    let mut router = Router::new();
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
         router = router.merge(kind_routes(&flat, kind_state(&state, descriptor, None)));
-        let parent = descriptor.parent_kind.as_deref().and_then(|kind| registry.by_kind(kind));
+        let parent = descriptor
+            .parent_kind
+            .as_deref()
+            .and_then(|kind| registry.by_kind(kind));
         if let Some(parent) = parent {
-            let nested = format!("{BASE_PATH}/{}/{{parent_id}}/{}", parent.plural, descriptor.plural);
-            router = router.merge(kind_routes(&nested, kind_state(&state, descriptor, Some(parent))));
+            let nested = format!(
+                "{BASE_PATH}/{}/{{parent_id}}/{}",
+                parent.plural, descriptor.plural
+            );
+            router = router.merge(kind_routes(
+                &nested,
+                kind_state(&state, descriptor, Some(parent)),
+            ));
         }
     }
-    router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+    let fixed = Router::new()
+        .route(VERSION_PATH, get(fixed::version))
+        .with_state(state);
+    router
+        .merge(fixed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
 
 /// The route of the OpenAPI document of the whole API.
@@ -128,8 +146,14 @@ fn kind_state(
 fn kind_routes(path: &str, state: KindState) -> Router {
     Router::new()
         .route(path, post(create::create))
-        .route(&format!("{path}/{{id}}"), patch_method(patch::patch).delete(delete::delete))
-        .route(&format!("{path}/{{id}}/force-delete"), post(delete::force_delete))
+        .route(
+            &format!("{path}/{{id}}"),
+            patch_method(patch::patch).delete(delete::delete),
+        )
+        .route(
+            &format!("{path}/{{id}}/force-delete"),
+            post(delete::force_delete),
+        )
         .route(&format!("{path}/{{id}}/statuses"), put(report::report))
         .with_state(state)
 }

@@ -64,7 +64,9 @@ fn database_is_unavailable(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "53", "57"].iter().any(|class| code.starts_with(class))
+            ["08", "53", "57"]
+                .iter()
+                .any(|class| code.starts_with(class))
         }),
         _ => false,
     }

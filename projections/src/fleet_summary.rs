@@ -60,9 +60,15 @@ type Counts = BTreeMap<(String, String, String), i64>;
 /// # Errors
 /// When the database cannot answer.
 pub async fn read(pool: &PgPool) -> Result<FleetSummary, Error> {
-    let rows = sqlx::query("SELECT kind, measure, value, count FROM fleet_summary WHERE count <> 0")
-        .fetch_all(pool)
-        .await?;
+    read_in(&mut *pool.acquire().await?).await
+}
+
+/// The counts as the connection's transaction sees them.
+pub(crate) async fn read_in(connection: &mut PgConnection) -> Result<FleetSummary, Error> {
+    let rows =
+        sqlx::query("SELECT kind, measure, value, count FROM fleet_summary WHERE count <> 0")
+            .fetch_all(connection)
+            .await?;
     let mut summary = FleetSummary::default();
     for row in rows {
         let kind = summary.kinds.entry(row.try_get("kind")?).or_default();
@@ -73,7 +79,10 @@ pub async fn read(pool: &PgPool) -> Result<FleetSummary, Error> {
             (LIFECYCLE, ACTIVE) => kind.active = count,
             (LIFECYCLE, _) => kind.finalizing = count,
             _ => {
-                kind.conditions.entry(measure).or_default().insert(value, count);
+                kind.conditions
+                    .entry(measure)
+                    .or_default()
+                    .insert(value, count);
             }
         }
         kind.total = kind.active + kind.finalizing;
@@ -86,8 +95,10 @@ pub async fn read(pool: &PgPool) -> Result<FleetSummary, Error> {
 /// # Errors
 /// When an event cannot be read or the database refuses.
 pub async fn apply(connection: &mut PgConnection, events: &[RecordedEvent]) -> Result<(), Error> {
-    let mut ids: Vec<&str> =
-        events.iter().map(|event| event.stream.aggregate_id.as_str()).collect();
+    let mut ids: Vec<&str> = events
+        .iter()
+        .map(|event| event.stream.aggregate_id.as_str())
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     let before = read_members(&mut *connection, &ids).await?;
@@ -104,12 +115,15 @@ pub async fn apply(connection: &mut PgConnection, events: &[RecordedEvent]) -> R
 
 /// The domain event of a recorded one, upcast to its current version.
 pub(crate) fn read_event(event: &RecordedEvent) -> Result<Event, Error> {
-    upcast::read(&event.event_type, &event.event_version, event.payload.clone()).map_err(|source| {
-        Error::UnreadableEvent {
-            resource_id: event.stream.aggregate_id.clone(),
-            sequence: event.sequence,
-            source,
-        }
+    upcast::read(
+        &event.event_type,
+        &event.event_version,
+        event.payload.clone(),
+    )
+    .map_err(|source| Error::UnreadableEvent {
+        resource_id: event.stream.aggregate_id.clone(),
+        sequence: event.sequence,
+        source,
     })
 }
 
@@ -117,11 +131,19 @@ fn evolve(members: &mut Members, id: &str, event: Event) {
     match event {
         Event::ResourceCreated(created) => {
             let measures = BTreeMap::from([(LIFECYCLE.to_owned(), ACTIVE.to_owned())]);
-            members.insert(id.to_owned(), Member { kind: created.kind, measures });
+            members.insert(
+                id.to_owned(),
+                Member {
+                    kind: created.kind,
+                    measures,
+                },
+            );
         }
         Event::DeletionRequested(_) => {
             if let Some(member) = members.get_mut(id) {
-                member.measures.insert(LIFECYCLE.to_owned(), FINALIZING.to_owned());
+                member
+                    .measures
+                    .insert(LIFECYCLE.to_owned(), FINALIZING.to_owned());
             }
         }
         Event::ConditionsChanged(changed) => {
@@ -178,7 +200,10 @@ async fn read_members(connection: &mut PgConnection, ids: &[&str]) -> Result<Mem
         let Json(measures) = row.try_get("measures")?;
         members.insert(
             row.try_get("resource_id")?,
-            Member { kind: row.try_get("kind")?, measures },
+            Member {
+                kind: row.try_get("kind")?,
+                measures,
+            },
         );
     }
     Ok(members)
@@ -186,7 +211,10 @@ async fn read_members(connection: &mut PgConnection, ids: &[&str]) -> Result<Mem
 
 async fn write_counts(connection: &mut PgConnection, counts: &Counts) -> Result<(), Error> {
     let kinds: Vec<&str> = counts.keys().map(|(kind, _, _)| kind.as_str()).collect();
-    let measures: Vec<&str> = counts.keys().map(|(_, measure, _)| measure.as_str()).collect();
+    let measures: Vec<&str> = counts
+        .keys()
+        .map(|(_, measure, _)| measure.as_str())
+        .collect();
     let values: Vec<&str> = counts.keys().map(|(_, _, value)| value.as_str()).collect();
     let steps: Vec<i64> = counts.values().copied().collect();
     sqlx::query(
@@ -208,15 +236,24 @@ async fn write_members(
     ids: &[&str],
     members: &Members,
 ) -> Result<(), Error> {
-    let gone: Vec<&str> = ids.iter().copied().filter(|id| !members.contains_key(*id)).collect();
+    let gone: Vec<&str> = ids
+        .iter()
+        .copied()
+        .filter(|id| !members.contains_key(*id))
+        .collect();
     sqlx::query("DELETE FROM fleet_summary_members WHERE resource_id = ANY($1)")
         .bind(gone)
         .execute(&mut *connection)
         .await?;
     let kept: Vec<&str> = members.keys().map(String::as_str).collect();
-    let kinds: Vec<&str> = members.values().map(|member| member.kind.as_str()).collect();
-    let measures: Vec<Json<&BTreeMap<String, String>>> =
-        members.values().map(|member| Json(&member.measures)).collect();
+    let kinds: Vec<&str> = members
+        .values()
+        .map(|member| member.kind.as_str())
+        .collect();
+    let measures: Vec<Json<&BTreeMap<String, String>>> = members
+        .values()
+        .map(|member| Json(&member.measures))
+        .collect();
     sqlx::query(
         "INSERT INTO fleet_summary_members (resource_id, kind, measures)
          SELECT * FROM UNNEST($1::text[], $2::text[], $3::jsonb[])

@@ -14,7 +14,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use sqlx::PgPool;
 
-use self::difference::difference;
+pub(crate) use self::difference::difference;
 use crate::error::Error;
 use crate::fleet_summary::read_event;
 use crate::resource_view::{Page, Paged};
@@ -71,17 +71,17 @@ fn page_of(entries: Vec<HistoryEntry>, page: Page) -> Paged<HistoryEntry> {
     let total = entries.len() as u64;
     let skip = usize::try_from(page.offset()).unwrap_or(usize::MAX);
     let size = page.size as usize;
-    Paged { items: entries.into_iter().skip(skip).take(size).collect(), total }
+    Paged {
+        items: entries.into_iter().skip(skip).take(size).collect(),
+        total,
+    }
 }
 
 async fn entries_of(store: &EventStore, id: &str) -> Result<Vec<HistoryEntry>, Error> {
     let mut entries = Vec::new();
     let mut resource = Resource::default();
     let mut view = Value::Null;
-    let stream = StreamId {
-        aggregate_type: crate::AGGREGATE_TYPE.to_owned(),
-        aggregate_id: id.to_owned(),
-    };
+    let stream = StreamId::new(crate::AGGREGATE_TYPE, id);
     let mut after = 0;
     loop {
         let events = store.read_stream(&stream, after, READ_BATCH).await?;

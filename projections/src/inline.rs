@@ -73,10 +73,7 @@ impl InlineProjection for InlineProjector {
             .map(|row| {
                 let version: i64 = row.try_get("version")?;
                 Ok(Snapshot {
-                    stream: StreamId {
-                        aggregate_type: crate::AGGREGATE_TYPE.to_owned(),
-                        aggregate_id: row.try_get("id")?,
-                    },
+                    stream: StreamId::new(crate::AGGREGATE_TYPE, row.try_get::<String, _>("id")?),
                     version: u64::try_from(version)
                         .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
                     state: row.try_get("state")?,
@@ -102,7 +99,9 @@ pub(crate) async fn write(
 fn read_changes(changes: &[StreamChange]) -> Result<Vec<Change>, sqlx::Error> {
     let mut read = Vec::with_capacity(changes.len());
     for change in changes {
-        let Some(state) = &change.snapshot else { continue };
+        let Some(state) = &change.snapshot else {
+            continue;
+        };
         if change.stream.aggregate_type != crate::AGGREGATE_TYPE {
             continue;
         }

@@ -14,9 +14,15 @@ pub fn document(registry: &Registry, version: &str) -> OpenApi {
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
         add_kind(&mut paths, &flat, &routes_of(descriptor, None));
-        let parent = descriptor.parent_kind.as_deref().and_then(|kind| registry.by_kind(kind));
+        let parent = descriptor
+            .parent_kind
+            .as_deref()
+            .and_then(|kind| registry.by_kind(kind));
         if let Some(parent) = parent {
-            let nested = format!("{BASE_PATH}/{}/{{parent_id}}/{}", parent.plural, descriptor.plural);
+            let nested = format!(
+                "{BASE_PATH}/{}/{{parent_id}}/{}",
+                parent.plural, descriptor.plural
+            );
             add_kind(&mut paths, &nested, &routes_of(descriptor, Some(parent)));
         }
     }
@@ -33,8 +39,11 @@ pub fn document(registry: &Registry, version: &str) -> OpenApi {
         vec![HttpMethod::Get],
         history.build(),
     );
-    let summary = Operation::new("get_summary", "Fleet", "Counts over the fleet, by kind")
-        .answers(200, None, "The counts, slightly behind the newest change");
+    let summary = Operation::new("get_summary", "Fleet", "Counts over the fleet, by kind").answers(
+        200,
+        None,
+        "The counts, slightly behind the newest change",
+    );
     paths.add_path_operation(
         format!("{BASE_PATH}/summary"),
         vec![HttpMethod::Get],
@@ -60,21 +69,36 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>) {
         .query_text("name", false, "Only resources of exactly this name")
         .answers(200, Some("ResourceList"), "One page");
     paths.add_path_operation(path, vec![HttpMethod::Get], list.build());
-    let get = kind
-        .on_one("get", "", "Reads a {kind}")
-        .answers(200, Some("Resource"), "The resource");
+    let get =
+        kind.on_one("get", "", "Reads a {kind}")
+            .answers(200, Some("Resource"), "The resource");
     paths.add_path_operation(&one, vec![HttpMethod::Get], get.build());
     let statuses = paged(kind.on_one("list", "_statuses", "What adapters reported on a {kind}"))
         .answers(200, Some("AdapterStatusList"), "One page, by adapter");
-    paths.add_path_operation(format!("{one}/statuses"), vec![HttpMethod::Get], statuses.build());
-    let history = kind.on_one("list", "_history", "The recorded events of a {kind}, also a removed one");
+    paths.add_path_operation(
+        format!("{one}/statuses"),
+        vec![HttpMethod::Get],
+        statuses.build(),
+    );
+    let history = kind.on_one(
+        "list",
+        "_history",
+        "The recorded events of a {kind}, also a removed one",
+    );
     let history = paged(history).answers(200, Some("History"), "One page, oldest first");
-    paths.add_path_operation(format!("{one}/history"), vec![HttpMethod::Get], history.build());
+    paths.add_path_operation(
+        format!("{one}/history"),
+        vec![HttpMethod::Get],
+        history.build(),
+    );
 }
 
 fn paged(operation: Operation) -> Operation {
     operation
         .query_integer("page", 1, MAX_PAGE, "Number of the page")
         .query_integer("size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, "Items per page")
-        .problems(&[(400, "A query parameter is not acceptable; `errors` names it")])
+        .problems(&[(
+            400,
+            "A query parameter is not acceptable; `errors` names it",
+        )])
 }

@@ -134,7 +134,10 @@ pub async fn claim(pool: &PgPool, request: &ClaimRequest) -> Result<Vec<DueResou
             last_published_time: row.try_get("last_published_time")?,
             due_time: row.try_get("due_time")?,
             claimed_time: row.try_get("claimed_time")?,
-            claim: Claim { resource_id, token: row.try_get("claim_token")? },
+            claim: Claim {
+                resource_id,
+                token: row.try_get("claim_token")?,
+            },
         });
     }
     due.sort_by_key(|row| row.due_time);
@@ -167,12 +170,20 @@ pub async fn complete(pool: &PgPool, completions: &[Completion]) -> Result<(), E
     if completions.is_empty() {
         return Ok(());
     }
-    let ids: Vec<&str> = completions.iter().map(|done| done.claim.resource_id()).collect();
+    let ids: Vec<&str> = completions
+        .iter()
+        .map(|done| done.claim.resource_id())
+        .collect();
     let tokens: Vec<Uuid> = completions.iter().map(|done| done.claim.token).collect();
-    let generations: Vec<Option<i32>> =
-        completions.iter().map(|done| done.published_generation).collect();
+    let generations: Vec<Option<i32>> = completions
+        .iter()
+        .map(|done| done.published_generation)
+        .collect();
     let attempts: Vec<i32> = completions.iter().map(|done| done.attempt).collect();
-    let delays: Vec<f64> = completions.iter().map(|done| done.next_due_in.as_secs_f64()).collect();
+    let delays: Vec<f64> = completions
+        .iter()
+        .map(|done| done.next_due_in.as_secs_f64())
+        .collect();
     sqlx::query(COMPLETE)
         .bind(ids)
         .bind(tokens)

@@ -104,8 +104,13 @@ pub async fn list(
     page: Page,
 ) -> Result<Paged<Resource>, Error> {
     let sql = list_sql(filter, order);
-    let mut query = sqlx::query(&sql).bind(i64::from(page.size)).bind(page.offset());
-    for value in [&filter.kind, &filter.owner_id, &filter.name].into_iter().flatten() {
+    let mut query = sqlx::query(&sql)
+        .bind(i64::from(page.size))
+        .bind(page.offset());
+    for value in [&filter.kind, &filter.owner_id, &filter.name]
+        .into_iter()
+        .flatten()
+    {
         query = query.bind(value);
     }
     let rows = query.fetch_all(pool).await?;
@@ -148,8 +153,14 @@ pub(crate) fn paged<T>(
     mut item: impl FnMut(&sqlx::postgres::PgRow) -> Result<Option<T>, Error>,
 ) -> Result<Paged<T>, Error> {
     let total: i64 = rows.first().map_or(Ok(0), |row| row.try_get("total"))?;
-    let items = rows.iter().filter_map(|row| item(row).transpose()).collect::<Result<_, _>>()?;
-    Ok(Paged { items, total: unsigned("total", total)? })
+    let items = rows
+        .iter()
+        .filter_map(|row| item(row).transpose())
+        .collect::<Result<_, _>>()?;
+    Ok(Paged {
+        items,
+        total: unsigned("total", total)?,
+    })
 }
 
 /// A count or sequence of the database as the unsigned number that it is.
@@ -159,6 +170,8 @@ pub(crate) fn unsigned(column: &'static str, value: i64) -> Result<u64, Error> {
 
 /// The state of a resource as the domain knows it.
 pub(crate) fn read_state(resource_id: &str, state: &Value) -> Result<Resource, Error> {
-    Resource::deserialize(state)
-        .map_err(|source| Error::UnreadableState { resource_id: resource_id.to_owned(), source })
+    Resource::deserialize(state).map_err(|source| Error::UnreadableState {
+        resource_id: resource_id.to_owned(),
+        source,
+    })
 }

@@ -44,19 +44,30 @@ pub(crate) struct KindState {
 /// routers merge.
 pub fn router(state: QueryState) -> Router {
     let registry = Arc::clone(&state.registry);
-    let mut router = Router::new()
-        .route(&format!("{BASE_PATH}/history"), get(history::by_name).with_state(state.clone()))
-        .route(&format!("{BASE_PATH}/summary"), get(summary::read).with_state(state.clone()));
+    let mut router = Router::new();
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
         router = router.merge(flat_routes(&flat, kind_state(&state, descriptor, None)));
-        let parent = descriptor.parent_kind.as_deref().and_then(|kind| registry.by_kind(kind));
+        let parent = descriptor
+            .parent_kind
+            .as_deref()
+            .and_then(|kind| registry.by_kind(kind));
         if let Some(parent) = parent {
-            let nested = format!("{BASE_PATH}/{}/{{parent_id}}/{}", parent.plural, descriptor.plural);
-            router = router.merge(nested_routes(&nested, kind_state(&state, descriptor, Some(parent))));
+            let nested = format!(
+                "{BASE_PATH}/{}/{{parent_id}}/{}",
+                parent.plural, descriptor.plural
+            );
+            router = router.merge(nested_routes(
+                &nested,
+                kind_state(&state, descriptor, Some(parent)),
+            ));
         }
     }
-    router
+    let fleet = Router::new()
+        .route(&format!("{BASE_PATH}/history"), get(history::by_name))
+        .route(&format!("{BASE_PATH}/summary"), get(summary::read))
+        .with_state(state);
+    router.merge(fleet)
 }
 
 fn kind_state(
@@ -84,7 +95,13 @@ fn nested_routes(path: &str, state: KindState) -> Router {
     Router::new()
         .route(path, get(resources::list_nested))
         .route(&format!("{path}/{{id}}"), get(resources::read_nested))
-        .route(&format!("{path}/{{id}}/statuses"), get(statuses::list_nested))
-        .route(&format!("{path}/{{id}}/history"), get(history::of_nested_resource))
+        .route(
+            &format!("{path}/{{id}}/statuses"),
+            get(statuses::list_nested),
+        )
+        .route(
+            &format!("{path}/{{id}}/history"),
+            get(history::of_nested_resource),
+        )
         .with_state(state)
 }

@@ -12,12 +12,18 @@ pub(super) struct Members<'a> {
 impl<'a> Members<'a> {
     /// The members of the body itself.
     pub(super) fn of(members: &'a Map<String, Value>) -> Self {
-        Self { path: String::new(), members }
+        Self {
+            path: String::new(),
+            members,
+        }
     }
 
     /// The members of the object that is member `name` of this one.
     pub(super) fn inside(&self, name: &str, members: &'a Map<String, Value>) -> Self {
-        Self { path: self.path_of(name), members }
+        Self {
+            path: self.path_of(name),
+            members,
+        }
     }
 
     /// A string; `None` when absent or null.
@@ -31,9 +37,13 @@ impl<'a> Members<'a> {
 
     /// An integer of 32 bits; `None` when absent or null.
     pub(super) fn integer(&self, name: &str) -> Result<Option<i32>, Fault> {
-        let Some(value) = self.get(name) else { return Ok(None) };
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
         let integer = value.as_i64().and_then(|value| i32::try_from(value).ok());
-        integer.map(Some).ok_or_else(|| self.wrong_type(name, "a number"))
+        integer
+            .map(Some)
+            .ok_or_else(|| self.wrong_type(name, "a number"))
     }
 
     /// An object; `None` when absent or null.
@@ -47,7 +57,9 @@ impl<'a> Members<'a> {
 
     /// A list of objects; `None` when absent or null.
     pub(super) fn objects(&self, name: &str) -> Result<Option<Vec<Members<'a>>>, Fault> {
-        let Some(value) = self.get(name) else { return Ok(None) };
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
         let Value::Array(items) = value else {
             return Err(self.wrong_type(name, "an array"));
         };
@@ -67,11 +79,18 @@ impl<'a> Members<'a> {
     }
 
     fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
     }
 
     fn wrong_type(&self, name: &str, expected: &str) -> Fault {
         let path = self.path_of(name);
-        Fault::new(codes::VALIDATION, format!("field '{path}' must be {expected}"))
+        Fault::new(
+            codes::VALIDATION,
+            format!("field '{path}' must be {expected}"),
+        )
     }
 }

@@ -53,7 +53,9 @@ fn condition(members: &Members<'_>) -> Result<ReportedCondition, Fault> {
 }
 
 fn metadata(members: &Members<'_>) -> Result<Option<AdapterStatusMetadata>, Fault> {
-    let Some(metadata) = members.object("metadata")? else { return Ok(None) };
+    let Some(metadata) = members.object("metadata")? else {
+        return Ok(None);
+    };
     let metadata = members.inside("metadata", metadata);
     Ok(Some(AdapterStatusMetadata {
         job_name: metadata.text("job_name")?,
@@ -67,9 +69,15 @@ fn metadata(members: &Members<'_>) -> Result<Option<AdapterStatusMetadata>, Faul
 
 /// An RFC 3339 time in UTC; `None` when absent, null or the zero time of the year 1.
 fn time(members: &Members<'_>, name: &str) -> Result<Option<DateTime<Utc>>, Fault> {
-    let Some(text) = members.text(name)? else { return Ok(None) };
+    let Some(text) = members.text(name)? else {
+        return Ok(None);
+    };
     let time = DateTime::parse_from_rfc3339(&text)
-        .map_err(|error| unreadable(&format!("'{text}' in '{name}' is no RFC 3339 time: {error}")))?
+        .map_err(|error| {
+            unreadable(&format!(
+                "'{text}' in '{name}' is no RFC 3339 time: {error}"
+            ))
+        })?
         .to_utc();
     let is_zero = time.timestamp() == ZERO_TIME_SECONDS;
     Ok((!is_zero).then_some(time))
@@ -99,8 +107,16 @@ mod tests {
     #[test]
     fn faults_are_named() {
         for (body, code, text) in [
-            ("", "HYPERFLEET-VAL-006", "Request body is required but was empty"),
-            (r#"{"observed_time":"yesterday"}"#, "HYPERFLEET-VAL-006", "Invalid request format: "),
+            (
+                "",
+                "HYPERFLEET-VAL-006",
+                "Request body is required but was empty",
+            ),
+            (
+                r#"{"observed_time":"yesterday"}"#,
+                "HYPERFLEET-VAL-006",
+                "Invalid request format: ",
+            ),
             (
                 r#"{"observed_generation":1.5}"#,
                 "HYPERFLEET-VAL-000",
@@ -111,13 +127,21 @@ mod tests {
                 "HYPERFLEET-VAL-000",
                 "field 'observed_generation' must be a number",
             ),
-            (r#"{"conditions":{}}"#, "HYPERFLEET-VAL-000", "field 'conditions' must be an array"),
+            (
+                r#"{"conditions":{}}"#,
+                "HYPERFLEET-VAL-000",
+                "field 'conditions' must be an array",
+            ),
             (
                 r#"{"conditions":[{"type":"A"},{"type":1}]}"#,
                 "HYPERFLEET-VAL-000",
                 "field 'conditions[1].type' must be a string",
             ),
-            (r#"{"data":[]}"#, "HYPERFLEET-VAL-000", "field 'data' must be an object"),
+            (
+                r#"{"data":[]}"#,
+                "HYPERFLEET-VAL-000",
+                "field 'data' must be an object",
+            ),
             (
                 r#"{"metadata":{"attempt":"x"}}"#,
                 "HYPERFLEET-VAL-000",

@@ -22,7 +22,10 @@ impl LoadedFamily {
         target: &Target,
         command: &Command,
     ) -> Result<Self, CommandError> {
-        let mut loader = Loader { store, versions: BTreeMap::new() };
+        let mut loader = Loader {
+            store,
+            versions: BTreeMap::new(),
+        };
         loader.require_owner(target).await?;
         let resource = loader.load(&target.id).await?;
         if !matches!(command, Command::Create(_)) {
@@ -33,10 +36,17 @@ impl LoadedFamily {
             Some(id) => Some(loader.load(id).await?).filter(Resource::exists),
             None => None,
         };
-        let descendants =
-            if needs.descendants { loader.descendants(&resource).await? } else { Vec::new() };
+        let descendants = if needs.descendants {
+            loader.descendants(&resource).await?
+        } else {
+            Vec::new()
+        };
         Ok(Self {
-            family: Family { target: resource, parent, descendants },
+            family: Family {
+                target: resource,
+                parent,
+                descendants,
+            },
             versions: loader.versions,
         })
     }
@@ -53,7 +63,7 @@ impl LoadedFamily {
 
 /// The stream of a resource.
 pub(super) fn stream(id: &str) -> StreamId {
-    StreamId { aggregate_type: "resource".to_owned(), aggregate_id: id.to_owned() }
+    StreamId::new("resource", id)
 }
 
 struct Loader<'a> {
@@ -70,16 +80,23 @@ impl Loader<'_> {
         if found.exists() && found.kind == owner.kind {
             return Ok(());
         }
-        Err(Refusal::NotFound { kind: owner.kind.clone(), id: owner.id.clone() }.into())
+        Err(Refusal::NotFound {
+            kind: owner.kind.clone(),
+            id: owner.id.clone(),
+        }
+        .into())
     }
 
     async fn load(&mut self, id: &str) -> Result<Resource, CommandError> {
         let loaded = self.store.load(&stream(id)).await?;
         self.versions.insert(id.to_owned(), loaded.version);
         let mut resource = match &loaded.snapshot {
-            Some(state) => Resource::deserialize(state).map_err(|source| {
-                CommandError::UnreadableState { id: id.to_owned(), source }
-            })?,
+            Some(state) => {
+                Resource::deserialize(state).map_err(|source| CommandError::UnreadableState {
+                    id: id.to_owned(),
+                    source,
+                })?
+            }
             None => Resource::default(),
         };
         for recorded in &loaded.events {
@@ -107,13 +124,16 @@ fn read_event(
     id: &str,
     recorded: &RecordedEvent,
 ) -> Result<hyperfleet_domain::resource::Event, CommandError> {
-    upcast::read(&recorded.event_type, &recorded.event_version, recorded.payload.clone()).map_err(
-        |source| CommandError::UnreadableEvent {
-            id: id.to_owned(),
-            sequence: recorded.sequence,
-            source,
-        },
+    upcast::read(
+        &recorded.event_type,
+        &recorded.event_version,
+        recorded.payload.clone(),
     )
+    .map_err(|source| CommandError::UnreadableEvent {
+        id: id.to_owned(),
+        sequence: recorded.sequence,
+        source,
+    })
 }
 
 /// The target exists, is of the route's kind, and is owned by whom the route names.
@@ -126,5 +146,9 @@ fn require_target(resource: &Resource, target: &Target) -> Result<(), CommandErr
     if is_target {
         return Ok(());
     }
-    Err(Refusal::NotFound { kind: target.kind.clone(), id: target.id.clone() }.into())
+    Err(Refusal::NotFound {
+        kind: target.kind.clone(),
+        id: target.id.clone(),
+    }
+    .into())
 }

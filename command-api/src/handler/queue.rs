@@ -15,7 +15,9 @@ pub(super) struct ConflictQueue {
 
 impl Default for ConflictQueue {
     fn default() -> Self {
-        Self { queues: (0..QUEUES).map(|_| Mutex::new(())).collect() }
+        Self {
+            queues: (0..QUEUES).map(|_| Mutex::new(())).collect(),
+        }
     }
 }
 

@@ -65,13 +65,14 @@ impl From<Refusal> for Failure {
                 tracing::debug!(reason = %refusal, "a report was discarded");
                 return Self::Discarded;
             }
-            RefusalClass::Validation { code, unprocessable } => {
+            RefusalClass::Validation {
+                code,
+                unprocessable,
+            } => {
                 let code = problem_code(code);
                 (code, if unprocessable { 422 } else { code.status })
             }
-            RefusalClass::NotFound => {
-                (codes::RESOURCE_NOT_FOUND, codes::RESOURCE_NOT_FOUND.status)
-            }
+            RefusalClass::NotFound => (codes::RESOURCE_NOT_FOUND, codes::RESOURCE_NOT_FOUND.status),
             RefusalClass::Conflict { code } => {
                 let code = problem_code(code);
                 (code, code.status)
@@ -91,7 +92,10 @@ impl From<Refusal> for Failure {
 /// The row of the table for a code of the domain, which leaves the product prefix out.
 fn problem_code(code: &str) -> ProblemCode {
     let is_row = |row: &ProblemCode| row.code.strip_prefix("HYPERFLEET-") == Some(code);
-    codes::ALL.into_iter().find(is_row).unwrap_or(codes::INTERNAL_ERROR)
+    codes::ALL
+        .into_iter()
+        .find(is_row)
+        .unwrap_or(codes::INTERNAL_ERROR)
 }
 
 impl IntoResponse for Failure {
@@ -126,9 +130,18 @@ mod tests {
             (Refusal::NameRequired, codes::VALIDATION, 400),
             (Refusal::NothingToPatch, codes::BAD_REQUEST, 400),
             (Refusal::TargetNotFound, codes::RESOURCE_NOT_FOUND, 404),
-            (Refusal::AlreadyExists { kind: "X".to_owned() }, codes::RESOURCE_CONFLICT, 409),
             (
-                Refusal::NotFinalizing { kind: "X".to_owned(), id: "x".to_owned() },
+                Refusal::AlreadyExists {
+                    kind: "X".to_owned(),
+                },
+                codes::RESOURCE_CONFLICT,
+                409,
+            ),
+            (
+                Refusal::NotFinalizing {
+                    kind: "X".to_owned(),
+                    id: "x".to_owned(),
+                },
                 codes::STATE_CONFLICT,
                 409,
             ),
@@ -143,8 +156,13 @@ mod tests {
             ),
         ] {
             let text = refusal.to_string();
-            let Failure::Fault(fault) = refusal.into() else { panic!("{text} was discarded") };
-            assert_eq!((fault.code, fault.status, fault.detail), (code, status, text));
+            let Failure::Fault(fault) = refusal.into() else {
+                panic!("{text} was discarded")
+            };
+            assert_eq!(
+                (fault.code, fault.status, fault.detail),
+                (code, status, text)
+            );
         }
     }
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use hyperfleet_domain::resource::{
-    Command, CreateResource, ReferenceInput, References, Refusal,
-};
+use hyperfleet_domain::resource::{Command, CreateResource, ReferenceInput, References, Refusal};
 
 use super::KindState;
 use super::answer::{self, Answer};
@@ -24,7 +22,10 @@ pub(crate) async fn create(
         return Err(Refusal::KindRequired.into());
     }
     if body.kind != state.kind {
-        return Err(Refusal::KindMismatch { expected: state.kind.clone() }.into());
+        return Err(Refusal::KindMismatch {
+            expected: state.kind.clone(),
+        }
+        .into());
     }
     let id = state.command.ids.new_id().to_string();
     let references = references(body.references);
@@ -41,9 +42,19 @@ pub(crate) async fn create(
         now: now(&state),
         actor: caller.identity.actor.clone(),
     });
-    let target = state.target(&ResourcePath { parent_id: path.parent_id, id }, true);
+    let target = state.target(
+        &ResourcePath {
+            parent_id: path.parent_id,
+            id,
+        },
+        true,
+    );
     let metadata = caller.metadata(&command);
-    let resource = state.command.handler.handle(&target, &command, &metadata).await?;
+    let resource = state
+        .command
+        .handler
+        .handle(&target, &command, &metadata)
+        .await?;
     Ok(answer::document(StatusCode::CREATED, &resource.document()))
 }
 

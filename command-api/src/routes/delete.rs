@@ -26,7 +26,11 @@ pub(crate) async fn delete(
     });
     let target = state.target(&path, true);
     let metadata = caller.metadata(&command);
-    let outcome = state.command.handler.handle(&target, &command, &metadata).await;
+    let outcome = state
+        .command
+        .handler
+        .handle(&target, &command, &metadata)
+        .await;
     let resource = outcome.map_err(|error| missing(&state, error))?;
     Ok(answer::document(StatusCode::ACCEPTED, &resource.document()))
 }
@@ -55,7 +59,11 @@ pub(crate) async fn force_delete(
     });
     let target = state.target(&path, true);
     let metadata = caller.metadata(&command);
-    let resource = state.command.handler.handle(&target, &command, &metadata).await?;
+    let resource = state
+        .command
+        .handler
+        .handle(&target, &command, &metadata)
+        .await?;
     let children: Vec<&str> = resource.children.keys().map(String::as_str).collect();
     tracing::info!(
         resource_kind = resource.kind,

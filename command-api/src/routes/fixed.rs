@@ -20,5 +20,8 @@ pub(super) async fn version(State(state): State<CommandState>) -> Json<VersionDo
 
 pub(super) fn openapi_router(document: &OpenApi) -> Router {
     let document = serde_json::to_value(document).unwrap_or_default();
-    Router::new().route(&format!("{BASE_PATH}/openapi"), get(move || async move { Json(document) }))
+    Router::new().route(
+        &format!("{BASE_PATH}/openapi"),
+        get(move || async move { Json(document) }),
+    )
 }

@@ -31,6 +31,10 @@ pub(crate) async fn patch(
     });
     let target = state.target(&path, true);
     let metadata = caller.metadata(&command);
-    let resource = state.command.handler.handle(&target, &command, &metadata).await?;
+    let resource = state
+        .command
+        .handler
+        .handle(&target, &command, &metadata)
+        .await?;
     Ok(answer::document(StatusCode::OK, &resource.document()))
 }

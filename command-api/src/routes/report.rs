@@ -19,12 +19,15 @@ pub(crate) async fn report(
     Body(bytes): Body,
 ) -> Answer {
     let body = decode::report(&bytes)?;
-    let conditions = body.conditions.into_iter().map(|condition| ReportedCondition {
-        r#type: condition.condition_type,
-        status: condition.status,
-        reason: condition.reason,
-        message: condition.message,
-    });
+    let conditions = body
+        .conditions
+        .into_iter()
+        .map(|condition| ReportedCondition {
+            r#type: condition.condition_type,
+            status: condition.status,
+            reason: condition.reason,
+            message: condition.message,
+        });
     let adapter = body.adapter.clone();
     let command = Command::Report(ReportAdapterStatus {
         adapter: body.adapter,
@@ -38,7 +41,11 @@ pub(crate) async fn report(
     // A nested statuses route never looks the parent up by itself.
     let target = state.target(&path, false);
     let recorded = caller.metadata(&command);
-    let resource = state.command.handler.handle(&target, &command, &recorded).await?;
+    let resource = state
+        .command
+        .handler
+        .handle(&target, &command, &recorded)
+        .await?;
     match resource.statuses.get(&adapter) {
         Some(status) => Ok(answer::document(StatusCode::CREATED, status)),
         None => Ok(answer::no_content()),

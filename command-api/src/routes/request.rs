@@ -56,7 +56,10 @@ impl FromRequestParts<KindState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &KindState) -> Result<Self, Failure> {
         let Ok(identity) = Identity::from_request_parts(parts, state).await;
-        let traceparent = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let traceparent = parts
+            .headers
+            .get("traceparent")
+            .and_then(|value| value.to_str().ok());
         Ok(Self {
             identity,
             request_id: RequestId::of(&parts.extensions),
@@ -73,7 +76,8 @@ impl FromRequest<KindState> for Body {
 
     async fn from_request(request: Request, state: &KindState) -> Result<Self, Failure> {
         let body = axum::body::Bytes::from_request(request, state).await;
-        body.map(|bytes| Self(bytes.into())).map_err(|error| unreadable(&error).into())
+        body.map(|bytes| Self(bytes.into()))
+            .map_err(|error| unreadable(&error).into())
     }
 }
 
@@ -83,7 +87,10 @@ fn unreadable(error: &BytesRejection) -> Fault {
         return Fault::new(codes::MALFORMED_REQUEST, limit)
             .with_status(StatusCode::PAYLOAD_TOO_LARGE.as_u16());
     }
-    Fault::new(codes::MALFORMED_REQUEST, format!("Invalid request format: {}", error.body_text()))
+    Fault::new(
+        codes::MALFORMED_REQUEST,
+        format!("Invalid request format: {}", error.body_text()),
+    )
 }
 
 /// Now, at the precision that everything is stored with, so that an answer and a later read agree.

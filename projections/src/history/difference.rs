@@ -26,7 +26,11 @@ fn compare(
     {
         return compare_members(&path, &before, &after, changes);
     }
-    changes.push(FieldChange { path, from: before.cloned(), to: after.cloned() });
+    changes.push(FieldChange {
+        path,
+        from: before.cloned(),
+        to: after.cloned(),
+    });
 }
 
 fn compare_members(
@@ -36,7 +40,12 @@ fn compare_members(
     changes: &mut Vec<FieldChange>,
 ) {
     for (name, value) in before {
-        compare(child_path(path, name), Some(value), after.get(name), changes);
+        compare(
+            child_path(path, name),
+            Some(value),
+            after.get(name),
+            changes,
+        );
     }
     for (name, value) in after {
         if !before.contains_key(name) {

@@ -19,7 +19,10 @@ pub(super) async fn read(
     changes: &[Change],
     quiet: &[&str],
 ) -> Result<BTreeMap<String, Resource>, sqlx::Error> {
-    let all: Vec<&str> = changes.iter().map(|change| change.resource.id.as_str()).collect();
+    let all: Vec<&str> = changes
+        .iter()
+        .map(|change| change.resource.id.as_str())
+        .collect();
     let rows = sqlx::query(
         "SELECT id, CASE WHEN id = ANY($2) THEN state END AS state FROM resources
          WHERE id = ANY($1) ORDER BY id FOR UPDATE",

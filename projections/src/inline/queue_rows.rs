@@ -35,7 +35,9 @@ pub(super) async fn write(
         .filter(|change| !change.resource.exists())
         .map(|change| change.resource.id.as_str())
         .collect();
-    let due = changes.iter().filter(|change| change.makes_due && change.resource.exists());
+    let due = changes
+        .iter()
+        .filter(|change| change.makes_due && change.resource.exists());
     make_due(&mut *connection, due).await?;
     if !removed.is_empty() {
         sqlx::query("DELETE FROM reconcile_queue WHERE resource_id = ANY($1)")
@@ -67,6 +69,11 @@ pub(crate) async fn make_due<'a>(
     if ids.is_empty() {
         return Ok(());
     }
-    sqlx::query(MAKE_DUE).bind(ids).bind(kinds).bind(labels).execute(connection).await?;
+    sqlx::query(MAKE_DUE)
+        .bind(ids)
+        .bind(kinds)
+        .bind(labels)
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -33,23 +33,32 @@ pub(super) async fn write(
     changes: &[Change],
 ) -> Result<(), sqlx::Error> {
     let texts = |read: fn(&Change) -> String| changes.iter().map(read).collect::<Vec<_>>();
-    let times = |read: fn(&Change) -> Option<DateTime<Utc>>| {
-        changes.iter().map(read).collect::<Vec<_>>()
-    };
+    let times =
+        |read: fn(&Change) -> Option<DateTime<Utc>>| changes.iter().map(read).collect::<Vec<_>>();
     let owners = |read: fn(&ObjectReference) -> String| {
         let owner = |change: &Change| change.resource.owner.as_ref().map(read);
         changes.iter().map(owner).collect::<Vec<_>>()
     };
-    let specs: Vec<Json<&Map<String, Value>>> =
-        changes.iter().map(|change| Json(&change.resource.spec)).collect();
-    let labels: Vec<Json<&BTreeMap<String, String>>> =
-        changes.iter().map(|change| Json(&change.resource.labels)).collect();
-    let tenancies: Vec<Json<&BTreeMap<String, String>>> =
-        changes.iter().map(|change| Json(&change.resource.tenancy)).collect();
-    let deleted_by: Vec<Option<String>> =
-        changes.iter().map(|change| change.resource.deleted_by.clone()).collect();
-    let states: Vec<Json<&Resource>> =
-        changes.iter().map(|change| Json(&change.resource)).collect();
+    let specs: Vec<Json<&Map<String, Value>>> = changes
+        .iter()
+        .map(|change| Json(&change.resource.spec))
+        .collect();
+    let labels: Vec<Json<&BTreeMap<String, String>>> = changes
+        .iter()
+        .map(|change| Json(&change.resource.labels))
+        .collect();
+    let tenancies: Vec<Json<&BTreeMap<String, String>>> = changes
+        .iter()
+        .map(|change| Json(&change.resource.tenancy))
+        .collect();
+    let deleted_by: Vec<Option<String>> = changes
+        .iter()
+        .map(|change| change.resource.deleted_by.clone())
+        .collect();
+    let states: Vec<Json<&Resource>> = changes
+        .iter()
+        .map(|change| Json(&change.resource))
+        .collect();
     sqlx::query(UPSERT)
         .bind(texts(|change| change.resource.id.clone()))
         .bind(texts(|change| change.resource.kind.clone()))
@@ -58,7 +67,12 @@ pub(super) async fn write(
         .bind(owners(|owner| owner.id.clone()))
         .bind(owners(|owner| owner.kind.clone()))
         .bind(owners(|owner| owner.href.clone()))
-        .bind(changes.iter().map(|change| change.resource.generation).collect::<Vec<_>>())
+        .bind(
+            changes
+                .iter()
+                .map(|change| change.resource.generation)
+                .collect::<Vec<_>>(),
+        )
         .bind(specs)
         .bind(labels)
         .bind(tenancies)
@@ -69,7 +83,12 @@ pub(super) async fn write(
         .bind(texts(|change| change.resource.created_by.clone()))
         .bind(texts(|change| change.resource.updated_by.clone()))
         .bind(deleted_by)
-        .bind(changes.iter().map(|change| change.version).collect::<Vec<_>>())
+        .bind(
+            changes
+                .iter()
+                .map(|change| change.version)
+                .collect::<Vec<_>>(),
+        )
         .bind(states)
         .execute(connection)
         .await?;

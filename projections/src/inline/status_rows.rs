@@ -27,7 +27,12 @@ pub(super) async fn write(
     for change in changes {
         let resource = &change.resource;
         if resource.exists() {
-            rows.extend(resource.statuses.values().map(|status| (resource.id.as_str(), status)));
+            rows.extend(
+                resource
+                    .statuses
+                    .values()
+                    .map(|status| (resource.id.as_str(), status)),
+            );
         } else {
             removed.push(&resource.id);
         }
@@ -49,12 +54,21 @@ async fn upsert(
     rows: &[(&str, &AdapterStatus)],
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<&str> = rows.iter().map(|(id, _)| *id).collect();
-    let adapters: Vec<&str> = rows.iter().map(|(_, status)| status.adapter.as_str()).collect();
-    let generations: Vec<i32> = rows.iter().map(|(_, status)| status.observed_generation).collect();
+    let adapters: Vec<&str> = rows
+        .iter()
+        .map(|(_, status)| status.adapter.as_str())
+        .collect();
+    let generations: Vec<i32> = rows
+        .iter()
+        .map(|(_, status)| status.observed_generation)
+        .collect();
     let created: Vec<DateTime<Utc>> = rows.iter().map(|(_, status)| status.created_time).collect();
-    let reported: Vec<DateTime<Utc>> =
-        rows.iter().map(|(_, status)| status.last_report_time).collect();
-    let statuses: Vec<Json<&AdapterStatus>> = rows.iter().map(|(_, status)| Json(*status)).collect();
+    let reported: Vec<DateTime<Utc>> = rows
+        .iter()
+        .map(|(_, status)| status.last_report_time)
+        .collect();
+    let statuses: Vec<Json<&AdapterStatus>> =
+        rows.iter().map(|(_, status)| Json(*status)).collect();
     sqlx::query(UPSERT)
         .bind(ids)
         .bind(adapters)

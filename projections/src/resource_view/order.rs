@@ -49,7 +49,12 @@ pub enum OrderError {
 impl Default for Order {
     /// Newest first.
     fn default() -> Self {
-        Self { terms: vec![Term { column: "created_time", descending: true }] }
+        Self {
+            terms: vec![Term {
+                column: "created_time",
+                descending: true,
+            }],
+        }
     }
 }
 
@@ -60,7 +65,11 @@ impl Order {
     /// When a term has another form or names no column.
     pub fn parse<'a>(terms: impl Iterator<Item = &'a str>) -> Result<Self, OrderError> {
         let terms = terms.map(parse_term).collect::<Result<Vec<_>, _>>()?;
-        if terms.is_empty() { Ok(Self::default()) } else { Ok(Self { terms }) }
+        if terms.is_empty() {
+            Ok(Self::default())
+        } else {
+            Ok(Self { terms })
+        }
     }
 
     /// The `ORDER BY` list. Safe to put into SQL: every part is a constant of this module.
@@ -78,7 +87,9 @@ impl Order {
 }
 
 fn parse_term(text: &str) -> Result<Term, OrderError> {
-    let syntax = || OrderError::Syntax { term: text.to_owned() };
+    let syntax = || OrderError::Syntax {
+        term: text.to_owned(),
+    };
     let mut words = text.split_ascii_whitespace();
     let field = words.next().ok_or_else(syntax)?;
     let descending = match (words.next(), words.next()) {
@@ -94,7 +105,10 @@ fn parse_term(text: &str) -> Result<Term, OrderError> {
         return Err(syntax());
     }
     let column = COLUMNS.into_iter().find(|column| *column == field);
-    Ok(Term { column: column.ok_or(OrderError::UnknownColumn)?, descending })
+    Ok(Term {
+        column: column.ok_or(OrderError::UnknownColumn)?,
+        descending,
+    })
 }
 
 #[cfg(test)]
@@ -102,7 +116,10 @@ mod tests {
     use super::*;
 
     fn sql(text: &str) -> Result<String, OrderError> {
-        let terms = text.split(',').map(str::trim).filter(|term| !term.is_empty());
+        let terms = text
+            .split(',')
+            .map(str::trim)
+            .filter(|term| !term.is_empty());
         Order::parse(terms).map(|order| order.sql())
     }
 
@@ -112,7 +129,10 @@ mod tests {
             ("", "created_time DESC, id DESC"),
             ("name", "name ASC, id ASC"),
             ("name desc", "name DESC, id DESC"),
-            ("name asc,created_time   desc", "name ASC, created_time DESC, id DESC"),
+            (
+                "name asc,created_time   desc",
+                "name ASC, created_time DESC, id DESC",
+            ),
         ] {
             assert_eq!(sql(text).as_deref(), Ok(expected), "{text}");
         }
@@ -120,8 +140,14 @@ mod tests {
 
     #[test]
     fn anything_but_a_field_and_a_direction_is_refused() {
-        for text in ["name DESC", "name; drop table", "name asc x", "name ascending", "Name", "1a"]
-        {
+        for text in [
+            "name DESC",
+            "name; drop table",
+            "name asc x",
+            "name ascending",
+            "Name",
+            "1a",
+        ] {
             let error = sql(text).expect_err(text);
             let expected =
                 format!("invalid order format '{text}': expected 'field' or 'field asc|desc'");

@@ -76,11 +76,17 @@ pub(crate) fn list<T: Serialize>(page: Page, paged: Paged<T>) -> Response {
 pub(crate) fn resource_list(page: Page, paged: &Paged<Resource>) -> Response {
     list(
         page,
-        Paged { items: paged.items.iter().map(Resource::document).collect(), total: paged.total },
+        Paged {
+            items: paged.items.iter().map(Resource::document).collect(),
+            total: paged.total,
+        },
     )
 }
 
 /// No live resource of that kind has that id, here.
 pub(crate) fn not_found(kind: &str, id: &str) -> Fault {
-    Fault::new(codes::RESOURCE_NOT_FOUND, format!("{kind} with id='{id}' not found"))
+    Fault::new(
+        codes::RESOURCE_NOT_FOUND,
+        format!("{kind} with id='{id}' not found"),
+    )
 }

@@ -57,7 +57,11 @@ pub(crate) fn page(parameters: &Parameters) -> Result<Page, Fault> {
     errors.extend(size.as_ref().err().cloned());
     if let (Ok(page), Ok(size)) = (page, size) {
         let page = in_range("page", page.unwrap_or(1), MAX_PAGE);
-        let size = in_range("size", size.unwrap_or(DEFAULT_PAGE_SIZE.into()), MAX_PAGE_SIZE);
+        let size = in_range(
+            "size",
+            size.unwrap_or(DEFAULT_PAGE_SIZE.into()),
+            MAX_PAGE_SIZE,
+        );
         errors.extend(page.as_ref().err().cloned());
         errors.extend(size.as_ref().err().cloned());
         if let (Ok(number), Ok(size)) = (page, size) {
@@ -92,16 +96,25 @@ fn integer(parameters: &Parameters, name: &'static str) -> Result<Option<i64>, F
 
 fn in_range(name: &'static str, value: i64, max: u32) -> Result<u32, FieldError> {
     let (constraint, message) = if value < 1 {
-        (problem::constraints::MIN, format!("{name} must be at least 1"))
+        (
+            problem::constraints::MIN,
+            format!("{name} must be at least 1"),
+        )
     } else {
-        (problem::constraints::MAX, format!("{name} must be at most {max}"))
+        (
+            problem::constraints::MAX,
+            format!("{name} must be at most {max}"),
+        )
     };
-    u32::try_from(value).ok().filter(|value| (1..=max).contains(value)).ok_or_else(|| FieldError {
-        field: name.to_owned(),
-        message,
-        value: Some(Value::from(value)),
-        constraint: Some(constraint.to_owned()),
-    })
+    u32::try_from(value)
+        .ok()
+        .filter(|value| (1..=max).contains(value))
+        .ok_or_else(|| FieldError {
+            field: name.to_owned(),
+            message,
+            value: Some(Value::from(value)),
+            constraint: Some(constraint.to_owned()),
+        })
 }
 
 #[cfg(test)]
@@ -109,14 +122,23 @@ mod tests {
     use super::*;
 
     fn parameters(pairs: &[(&str, &str)]) -> Parameters {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
     fn blank_and_absent_give_the_defaults() {
-        let expected = Page { number: 1, size: DEFAULT_PAGE_SIZE };
+        let expected = Page {
+            number: 1,
+            size: DEFAULT_PAGE_SIZE,
+        };
         assert_eq!(page(&parameters(&[])).expect("valid"), expected);
-        assert_eq!(page(&parameters(&[("page", ""), ("size", " ")])).expect("valid"), expected);
+        assert_eq!(
+            page(&parameters(&[("page", ""), ("size", " ")])).expect("valid"),
+            expected
+        );
     }
 
     #[test]
@@ -124,7 +146,12 @@ mod tests {
         let fault = page(&parameters(&[("page", "abc"), ("size", "x")])).expect_err("refused");
         assert_eq!(fault.detail, "Invalid query parameters");
         assert_eq!(fault.errors.len(), 2);
-        assert!(fault.errors.iter().all(|error| error.constraint.as_deref() == Some("format")));
+        assert!(
+            fault
+                .errors
+                .iter()
+                .all(|error| error.constraint.as_deref() == Some("format"))
+        );
     }
 
     #[test]

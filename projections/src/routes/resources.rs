@@ -70,7 +70,9 @@ pub(crate) async fn require(
 }
 
 async fn require_parent(state: &KindState, parent_id: &str) -> Result<(), Failure> {
-    let Some(kind) = &state.parent_kind else { return Ok(()) };
+    let Some(kind) = &state.parent_kind else {
+        return Ok(());
+    };
     let parent = resource_view::get(&state.query.pool, parent_id).await?;
     match parent {
         Some(parent) if parent.kind == *kind => Ok(()),

@@ -1,0 +1,76 @@
+//! Folding streams, within the caller's transaction.
+
+use hyperfleet_domain::resource::Resource;
+use hyperfleet_domain::upcast;
+use sqlx::{PgConnection, Row};
+
+use crate::error::Error;
+use crate::resource_view::unsigned;
+
+/// A resource as its log tells it.
+pub(super) struct Folded {
+    pub(super) resource: Resource,
+    pub(super) version: i64,
+}
+
+/// The ids of up to `limit` resources in the log after `after`, in order.
+pub(super) async fn ids_after(
+    connection: &mut PgConnection,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>, Error> {
+    let ids = sqlx::query_scalar(
+        "SELECT aggregate_id FROM events
+         WHERE aggregate_type = $1 AND aggregate_id > $2 AND sequence = 1
+         ORDER BY aggregate_id LIMIT $3",
+    )
+    .bind(crate::AGGREGATE_TYPE)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    Ok(ids)
+}
+
+/// Folds the streams of these resources.
+pub(super) async fn fold(
+    connection: &mut PgConnection,
+    ids: &[String],
+) -> Result<Vec<Folded>, Error> {
+    let rows = sqlx::query(
+        "SELECT aggregate_id, sequence, event_type, event_version, payload FROM events
+         WHERE aggregate_type = $1 AND aggregate_id = ANY($2)
+         ORDER BY aggregate_id, sequence",
+    )
+    .bind(crate::AGGREGATE_TYPE)
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    let mut all: Vec<Folded> = Vec::with_capacity(ids.len());
+    for row in rows {
+        let id: String = row.try_get("aggregate_id")?;
+        let version: i64 = row.try_get("sequence")?;
+        let sequence = unsigned("sequence", version)?;
+        let event_type: &str = row.try_get("event_type")?;
+        let event_version: &str = row.try_get("event_version")?;
+        let event =
+            upcast::read(event_type, event_version, row.try_get("payload")?).map_err(|source| {
+                Error::UnreadableEvent {
+                    resource_id: id.clone(),
+                    sequence,
+                    source,
+                }
+            })?;
+        match all.last_mut() {
+            Some(folded) if folded.resource.id == id => {
+                folded.resource = std::mem::take(&mut folded.resource).evolve(&event);
+                folded.version = version;
+            }
+            _ => all.push(Folded {
+                resource: Resource::default().evolve(&event),
+                version,
+            }),
+        }
+    }
+    Ok(all)
+}

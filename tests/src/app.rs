@@ -1,0 +1,334 @@
+//! The API in process on a database of its own, for component tests.
+//!
+//! Requests go through every layer that a real server has, without a socket. The clock stands still
+//! between requests and moves by a millisecond with each, so that creation times differ and nothing
+//! depends on how fast the machine is.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request};
+use chrono::{DateTime, TimeDelta, Utc};
+use http_body_util::BodyExt as _;
+use hyperfleet_api_types::BASE_PATH;
+use hyperfleet_command_api::{BuildInfo, CommandState};
+use hyperfleet_domain::registry::Registry;
+use hyperfleet_event_store::{EventStore, EventStoreOptions};
+use hyperfleet_projections::{InlineProjector, QueryState};
+use hyperfleet_runtime::{Clock as _, ManualClock, UuidV7Source};
+use hyperfleet_test_support::TestDatabase;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tower::ServiceExt as _;
+
+/// The API on a database of its own.
+pub struct TestApp {
+    router: Router,
+    /// The event log.
+    pub store: EventStore,
+    /// The registered kinds.
+    pub registry: Arc<Registry>,
+    /// The clock of the API.
+    pub clock: Arc<ManualClock>,
+    database: TestDatabase,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body as JSON; null when it is empty or no JSON.
+    pub body: Value,
+    /// The body as text.
+    pub text: String,
+}
+
+impl Answer {
+    /// A header as text; empty when absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// A member of the body as text; empty when it is none.
+    pub fn text_of(&self, member: &str) -> &str {
+        self.body[member].as_str().unwrap_or_default()
+    }
+
+    /// The `id` of the body.
+    pub fn id(&self) -> String {
+        self.text_of("id").to_owned()
+    }
+
+    /// The condition of that type in the body.
+    pub fn condition(&self, condition_type: &str) -> &Value {
+        let conditions = self.body["status"]["conditions"].as_array();
+        conditions
+            .and_then(|all| {
+                all.iter()
+                    .find(|condition| condition["type"] == condition_type)
+            })
+            .unwrap_or(&Value::Null)
+    }
+
+    /// Asserts the status and gives the answer on.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// Asserts a problem document of that status, code (without its prefix) and detail.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str, detail: &str) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(
+            self.text_of("code"),
+            format!("HYPERFLEET-{code}"),
+            "{}",
+            self.text
+        );
+        assert_eq!(self.text_of("detail"), detail);
+        assert_eq!(self.body["status"], status);
+        for member in ["type", "title", "instance", "timestamp", "trace_id"] {
+            assert!(
+                self.body[member].is_string(),
+                "{member} is missing: {}",
+                self.text
+            );
+        }
+        self
+    }
+}
+
+impl TestApp {
+    /// The API with the built-in kinds.
+    pub async fn start() -> Self {
+        Self::with(Registry::builtin()).await
+    }
+
+    /// The API with these kinds.
+    pub async fn with(registry: Registry) -> Self {
+        let database = hyperfleet_test_support::database().await;
+        let clock = Arc::new(ManualClock::default());
+        let options = EventStoreOptions::new(&database.url).projection(Arc::new(InlineProjector));
+        let store = EventStore::open(options)
+            .await
+            .expect("the test database answers");
+        let registry = Arc::new(registry);
+        let router = router(&database.pool, &store, &registry, &clock);
+        Self {
+            router,
+            store,
+            registry,
+            clock,
+            database,
+        }
+    }
+
+    /// The database of this API.
+    pub fn pool(&self) -> &PgPool {
+        &self.database.pool
+    }
+
+    /// The routes with every layer, to be served by a real server.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Now, and a whole number of seconds ago.
+    pub fn seconds_ago(&self, seconds: i64) -> DateTime<Utc> {
+        self.clock.now() - TimeDelta::seconds(seconds)
+    }
+
+    /// Sends a request to an absolute path with these headers and this body.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        self.clock.advance(TimeDelta::milliseconds(1));
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).expect("a valid request");
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("routers never fail");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a complete body").to_bytes();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+
+    /// Sends a JSON document, or nothing when it is null, to a path below the base path.
+    pub async fn request(&self, method: Method, path: &str, document: &Value) -> Answer {
+        let body = if document.is_null() {
+            String::new()
+        } else {
+            document.to_string()
+        };
+        self.send(method, &format!("{BASE_PATH}/{path}"), &[], body)
+            .await
+    }
+
+    /// `GET` of a path below the base path.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request(Method::GET, path, &Value::Null).await
+    }
+
+    /// `POST` to a path below the base path.
+    pub async fn post(&self, path: &str, document: &Value) -> Answer {
+        self.request(Method::POST, path, document).await
+    }
+
+    /// `PATCH` of a path below the base path.
+    pub async fn patch(&self, path: &str, document: &Value) -> Answer {
+        self.request(Method::PATCH, path, document).await
+    }
+
+    /// `PUT` to a path below the base path.
+    pub async fn put(&self, path: &str, document: &Value) -> Answer {
+        self.request(Method::PUT, path, document).await
+    }
+
+    /// `DELETE` of a path below the base path.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.request(Method::DELETE, path, &Value::Null).await
+    }
+
+    /// Creates a resource with an empty spec and returns its id.
+    pub async fn create(&self, collection: &str, kind: &str, name: &str) -> String {
+        let document = json!({"kind": kind, "name": name, "spec": {}});
+        self.post(collection, &document).await.expect(201).id()
+    }
+
+    /// Creates a cluster and returns its id.
+    pub async fn cluster(&self, name: &str) -> String {
+        self.create("clusters", "Cluster", name).await
+    }
+
+    /// Creates a node pool of a cluster and returns its id.
+    pub async fn node_pool(&self, cluster: &str, name: &str) -> String {
+        self.create(&format!("clusters/{cluster}/nodepools"), "NodePool", name)
+            .await
+    }
+
+    /// Sends a report about the resource at `path`.
+    pub async fn report(&self, path: &str, report: &Report<'_>) -> Answer {
+        self.put(&format!("{path}/statuses"), &report.document())
+            .await
+    }
+}
+
+/// A report of an adapter: `Applied` and `Health` are True.
+#[derive(Clone, Debug)]
+pub struct Report<'a> {
+    /// Name of the adapter.
+    pub adapter: &'a str,
+    /// The generation that it observed.
+    pub generation: i32,
+    /// Status of `Available`.
+    pub available: &'a str,
+    /// Status of `Finalized`, when reported.
+    pub finalized: Option<&'a str>,
+    /// When it observed; the server's time when absent.
+    pub time: Option<DateTime<Utc>>,
+}
+
+impl<'a> Report<'a> {
+    /// A report without `Finalized` and without a time.
+    pub fn new(adapter: &'a str, generation: i32, available: &'a str) -> Self {
+        Self {
+            adapter,
+            generation,
+            available,
+            finalized: None,
+            time: None,
+        }
+    }
+
+    /// The same report, observed at that time.
+    pub fn at(mut self, time: DateTime<Utc>) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// The same report with `Finalized`.
+    pub fn finalized(mut self, status: &'a str) -> Self {
+        self.finalized = Some(status);
+        self
+    }
+
+    /// The body of the report.
+    pub fn document(&self) -> Value {
+        let mut conditions = vec![
+            json!({"type": "Available", "status": self.available}),
+            json!({"type": "Applied", "status": "True"}),
+            json!({"type": "Health", "status": "True"}),
+        ];
+        if let Some(finalized) = self.finalized {
+            conditions.push(json!({"type": "Finalized", "status": finalized}));
+        }
+        let mut document = json!({
+            "adapter": self.adapter,
+            "observed_generation": self.generation,
+            "conditions": conditions,
+        });
+        if let Some(time) = self.time {
+            document["observed_time"] = json!(time);
+        }
+        document
+    }
+}
+
+fn router(
+    pool: &PgPool,
+    store: &EventStore,
+    registry: &Arc<Registry>,
+    clock: &Arc<ManualClock>,
+) -> Router {
+    let queries = hyperfleet_projections::routes::router(QueryState {
+        pool: pool.clone(),
+        store: store.clone(),
+        registry: Arc::clone(registry),
+    });
+    let commands = hyperfleet_command_api::routes::router(CommandState::new(
+        store.clone(),
+        Arc::clone(registry),
+        Arc::clone(clock) as _,
+        Arc::new(UuidV7Source),
+        BuildInfo {
+            version: "0.0.0-test".to_owned(),
+            build_time: "unknown".to_owned(),
+        },
+    ));
+    let mut document = hyperfleet_command_api::openapi::document(registry, "0.0.0-test");
+    document.merge(hyperfleet_projections::openapi::document(
+        registry,
+        "0.0.0-test",
+    ));
+    let documents = hyperfleet_command_api::routes::openapi_router(&document);
+    hyperfleet_runtime::http::layered(
+        queries.merge(commands).merge(documents),
+        Arc::clone(clock) as _,
+        Arc::new(UuidV7Source),
+    )
+}
