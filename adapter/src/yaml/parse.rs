@@ -82,7 +82,7 @@ impl<'t> Reader<'t> {
         loop {
             match self.parser.next() {
                 None => return Ok(None),
-                Some(Ok((Event::StreamStart | Event::Anchor(..), _))) => {}
+                Some(Ok((Event::StreamStart | Event::Anchor(..) | Event::Comment(..), _))) => {}
                 Some(Ok(pair)) => return Ok(Some(pair)),
                 Some(Err(error)) => {
                     return Err(YamlError {
@@ -277,6 +277,13 @@ mod tests {
     fn only_the_first_document_counts() {
         let node = parse("a: 1\n---\na: 2\n").unwrap().unwrap();
         assert_eq!(node.to_value(), json!({"a": 1}));
+    }
+
+    #[test]
+    fn comments_may_stand_anywhere() {
+        let parsed = |text: &str| parse(text).unwrap().unwrap().to_value();
+        let commented = "# top\na: 1 # behind\n# between\nlist:\n  # first\n  - {b: 2}\n  # last\n";
+        assert_eq!(parsed(commented), parsed("a: 1\nlist:\n  - {b: 2}\n"));
     }
 
     #[test]
