@@ -8,11 +8,23 @@ use clap_complete::Shell;
 
 /// Provisions and keeps fleets of `OpenShift` and Kubernetes clusters.
 #[derive(Debug, Parser)]
-#[command(name = "hyperfleet", version, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "Start here: `hyperfleet demo` shows everything in one process; `hyperfleet dev` keeps it running.")]
+#[command(
+    name = "hyperfleet",
+    version,
+    propagate_version = true,
+    max_term_width = 110
+)]
+#[command(
+    after_help = "Start here: `hyperfleet demo` shows everything in one process; `hyperfleet dev` keeps it running."
+)]
 pub(crate) struct Arguments {
     /// How much to log: error, warn, info, debug, trace, or a tracing filter
-    #[arg(long, global = true, env = "HYPERFLEET_LOG_LEVEL", value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        env = "HYPERFLEET_LOG_LEVEL",
+        value_name = "LEVEL"
+    )]
     pub(crate) log_level: Option<String>,
     /// How to write logs
     #[arg(long, global = true, env = "HYPERFLEET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
@@ -25,6 +37,15 @@ pub(crate) struct Arguments {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+impl From<LogFormat> for hyperfleet_runtime::telemetry::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,7 +97,13 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArguments {
     /// Base URL of the API
-    #[arg(long, short = 's', env = "HYPERFLEET_SERVER", default_value = "http://127.0.0.1:8000", value_name = "URL")]
+    #[arg(
+        long,
+        short = 's',
+        env = "HYPERFLEET_SERVER",
+        default_value = "http://127.0.0.1:8000",
+        value_name = "URL"
+    )]
     pub(crate) server: String,
 }
 
@@ -84,7 +111,12 @@ pub(crate) struct ServerArguments {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DatabaseArguments {
     /// Use this PostgreSQL instead of the embedded one
-    #[arg(long, env = "HYPERFLEET_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "HYPERFLEET_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub(crate) database_url: Option<String>,
     /// Directory of the embedded PostgreSQL and of everything else kept on disk
     #[arg(long, env = "HYPERFLEET_DATA_DIR", value_name = "DIR")]
@@ -191,7 +223,12 @@ pub(crate) enum AdapterCommand {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AdapterFiles {
     /// Adapter configuration: who it is and how it reaches things
-    #[arg(long, short = 'c', env = "HYPERFLEET_ADAPTER_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        short = 'c',
+        env = "HYPERFLEET_ADAPTER_CONFIG",
+        value_name = "FILE"
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Task configuration: what it does for each event
     #[arg(long, short = 't', env = "HYPERFLEET_TASK_CONFIG", value_name = "FILE")]
@@ -293,7 +330,13 @@ pub(crate) struct PatchArguments {
     #[command(flatten)]
     pub(crate) target: TargetArguments,
     /// The change, JSON or YAML, for example '{"labels":{"tier":"gold"}}'
-    #[arg(long, short = 'p', value_name = "PATCH", required_unless_present = "patch_file", conflicts_with = "patch_file")]
+    #[arg(
+        long,
+        short = 'p',
+        value_name = "PATCH",
+        required_unless_present = "patch_file",
+        conflicts_with = "patch_file"
+    )]
     pub(crate) patch: Option<String>,
     /// File with the change
     #[arg(long, value_name = "FILE")]
@@ -338,7 +381,11 @@ pub(crate) struct WaitArguments {
     #[command(flatten)]
     pub(crate) target: TargetArguments,
     /// `condition=TYPE`, `condition=TYPE=STATUS` or `delete`
-    #[arg(long = "for", value_name = "WHAT", default_value = "condition=Reconciled")]
+    #[arg(
+        long = "for",
+        value_name = "WHAT",
+        default_value = "condition=Reconciled"
+    )]
     pub(crate) until: String,
     /// Give up after this many seconds
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]

@@ -15,15 +15,51 @@ struct Column {
 }
 
 const COLUMNS: &[Column] = &[
-    Column { heading: "NAME", wide: false, cell: |resource, _| text(resource, "name") },
-    Column { heading: "CLUSTER", wide: false, cell: |resource, _| owner(resource) },
-    Column { heading: "RECONCILED", wide: false, cell: |resource, _| reconciled(resource) },
-    Column { heading: "GENERATION", wide: false, cell: |resource, _| text(resource, "generation") },
-    Column { heading: "STATE", wide: false, cell: |resource, _| state(resource) },
-    Column { heading: "AGE", wide: false, cell: |resource, now| age(resource, now) },
-    Column { heading: "ID", wide: true, cell: |resource, _| text(resource, "id") },
-    Column { heading: "LABELS", wide: true, cell: |resource, _| labels(resource) },
-    Column { heading: "MESSAGE", wide: true, cell: |resource, _| reconciled_message(resource) },
+    Column {
+        heading: "NAME",
+        wide: false,
+        cell: |resource, _| text(resource, "name"),
+    },
+    Column {
+        heading: "CLUSTER",
+        wide: false,
+        cell: |resource, _| owner(resource),
+    },
+    Column {
+        heading: "RECONCILED",
+        wide: false,
+        cell: |resource, _| reconciled(resource),
+    },
+    Column {
+        heading: "GENERATION",
+        wide: false,
+        cell: |resource, _| text(resource, "generation"),
+    },
+    Column {
+        heading: "STATE",
+        wide: false,
+        cell: |resource, _| state(resource),
+    },
+    Column {
+        heading: "AGE",
+        wide: false,
+        cell: |resource, now| age(resource, now),
+    },
+    Column {
+        heading: "ID",
+        wide: true,
+        cell: |resource, _| text(resource, "id"),
+    },
+    Column {
+        heading: "LABELS",
+        wide: true,
+        cell: |resource, _| labels(resource),
+    },
+    Column {
+        heading: "MESSAGE",
+        wide: true,
+        cell: |resource, _| reconciled_message(resource),
+    },
 ];
 
 /// Renders resources. `single` prints JSON and YAML without the list around it.
@@ -36,12 +72,10 @@ pub(crate) fn resources(
     Ok(match format {
         OutputFormat::Table => resource_table(items, false, now),
         OutputFormat::Wide => resource_table(items, true, now),
-        OutputFormat::Name => {
-            items.iter().fold(String::new(), |mut out, item| {
-                let _ = writeln!(out, "{}", qualified_name(item));
-                out
-            })
-        }
+        OutputFormat::Name => items.iter().fold(String::new(), |mut out, item| {
+            let _ = writeln!(out, "{}", qualified_name(item));
+            out
+        }),
         OutputFormat::Json | OutputFormat::Yaml => {
             let document = match items {
                 [item] if single => item.clone(),
@@ -62,11 +96,17 @@ pub(crate) fn structured(document: &Value, format: OutputFormat) -> anyhow::Resu
 
 /// `cluster/demo-eu-1`, as kubectl's `-o name`.
 pub(crate) fn qualified_name(resource: &Value) -> String {
-    format!("{}/{}", text(resource, "kind").to_lowercase(), text(resource, "name"))
+    format!(
+        "{}/{}",
+        text(resource, "kind").to_lowercase(),
+        text(resource, "name")
+    )
 }
 
 fn resource_table(items: &[Value], wide: bool, now: DateTime<Utc>) -> String {
-    let owned = items.iter().any(|item| item.get("owner_references").is_some());
+    let owned = items
+        .iter()
+        .any(|item| item.get("owner_references").is_some());
     let columns: Vec<&Column> = COLUMNS
         .iter()
         .filter(|column| (wide || !column.wide) && (owned || column.heading != "CLUSTER"))
@@ -74,7 +114,12 @@ fn resource_table(items: &[Value], wide: bool, now: DateTime<Utc>) -> String {
     let headings: Vec<&str> = columns.iter().map(|column| column.heading).collect();
     let rows: Vec<Vec<String>> = items
         .iter()
-        .map(|item| columns.iter().map(|column| (column.cell)(item, now)).collect())
+        .map(|item| {
+            columns
+                .iter()
+                .map(|column| (column.cell)(item, now))
+                .collect()
+        })
         .collect();
     table(&headings, &rows)
 }
@@ -83,18 +128,28 @@ fn resource_table(items: &[Value], wide: bool, now: DateTime<Utc>) -> String {
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let shown: Vec<Vec<&str>> = std::iter::once(headings.to_vec())
         .chain(rows.iter().map(|row| {
-            row.iter().map(|cell| if cell.is_empty() { "-" } else { cell.as_str() }).collect()
+            row.iter()
+                .map(|cell| if cell.is_empty() { "-" } else { cell.as_str() })
+                .collect()
         }))
         .collect();
     let widths: Vec<usize> = (0..headings.len())
         .map(|column| {
-            shown.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            shown
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
         })
         .collect();
     let mut out = String::new();
     for row in shown {
-        let line: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let line: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         let _ = writeln!(out, "{}", line.join("   ").trim_end());
     }
     out
@@ -111,19 +166,31 @@ pub(crate) fn text(value: &Value, member: &str) -> String {
 
 /// The condition of a type, if the resource has it.
 pub(crate) fn condition<'a>(resource: &'a Value, kind: &str) -> Option<&'a Value> {
-    resource.pointer("/status/conditions")?.as_array()?.iter().find(|condition| condition["type"] == kind)
+    resource
+        .pointer("/status/conditions")?
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == kind)
 }
 
 fn owner(resource: &Value) -> String {
-    resource.pointer("/owner_references/id").and_then(Value::as_str).unwrap_or_default().to_owned()
+    resource
+        .pointer("/owner_references/id")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn reconciled(resource: &Value) -> String {
-    condition(resource, "Reconciled").map(|condition| text(condition, "status")).unwrap_or_default()
+    condition(resource, "Reconciled")
+        .map(|condition| text(condition, "status"))
+        .unwrap_or_default()
 }
 
 fn reconciled_message(resource: &Value) -> String {
-    condition(resource, "Reconciled").map(|condition| text(condition, "message")).unwrap_or_default()
+    condition(resource, "Reconciled")
+        .map(|condition| text(condition, "message"))
+        .unwrap_or_default()
 }
 
 fn state(resource: &Value) -> String {
@@ -143,15 +210,19 @@ fn labels(resource: &Value) -> String {
         .get("labels")
         .and_then(Value::as_object)
         .map(|labels| {
-            let pairs: Vec<String> =
-                labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+            let pairs: Vec<String> = labels
+                .iter()
+                .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+                .collect();
             pairs.join(",")
         })
         .unwrap_or_default()
 }
 
 fn age(resource: &Value, now: DateTime<Utc>) -> String {
-    time(resource, "created_time").map(|created| duration(now - created)).unwrap_or_default()
+    time(resource, "created_time")
+        .map(|created| duration(now - created))
+        .unwrap_or_default()
 }
 
 /// A member as a time.
@@ -204,7 +275,10 @@ mod tests {
 
     #[test]
     fn names_are_qualified_by_kind() {
-        assert_eq!(resources(&[cluster()], false, OutputFormat::Name, now()).unwrap(), "cluster/demo\n");
+        assert_eq!(
+            resources(&[cluster()], false, OutputFormat::Name, now()).unwrap(),
+            "cluster/demo\n"
+        );
     }
 
     #[test]
@@ -212,12 +286,24 @@ mod tests {
         let one = resources(&[cluster()], true, OutputFormat::Json, now()).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&one).unwrap(), cluster());
         let many = resources(&[cluster()], false, OutputFormat::Json, now()).unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&many).unwrap(), json!({"items": [cluster()]}));
+        assert_eq!(
+            serde_json::from_str::<Value>(&many).unwrap(),
+            json!({"items": [cluster()]})
+        );
     }
 
     #[test]
     fn durations_show_two_units() {
         let shown = |seconds| duration(chrono::TimeDelta::seconds(seconds));
-        assert_eq!([shown(-1), shown(119), shown(120), shown(7_200), shown(180_000)], ["0s", "119s", "2m0s", "2h0m", "2d2h"]);
+        assert_eq!(
+            [
+                shown(-1),
+                shown(119),
+                shown(120),
+                shown(7_200),
+                shown(180_000)
+            ],
+            ["0s", "119s", "2m0s", "2h0m", "2d2h"]
+        );
     }
 }

@@ -15,7 +15,10 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
     let name = path.display();
     let mut content = String::new();
     if path.as_os_str() == "-" {
-        std::io::stdin().take(MAXIMUM_BYTES + 1).read_to_string(&mut content).context("cannot read standard input")?;
+        std::io::stdin()
+            .take(MAXIMUM_BYTES + 1)
+            .read_to_string(&mut content)
+            .context("cannot read standard input")?;
     } else {
         std::fs::File::open(path)
             .with_context(|| format!("cannot open {name}"))?
@@ -57,7 +60,9 @@ fn parse(content: &str) -> anyhow::Result<Vec<Value>> {
     for document in documents {
         match document {
             Value::Null => {}
-            Value::Object(mut object) if object.contains_key("items") && !object.contains_key("spec") => {
+            Value::Object(mut object)
+                if object.contains_key("items") && !object.contains_key("spec") =>
+            {
                 match object.remove("items") {
                     Some(Value::Array(items)) => resources.extend(items),
                     _ => bail!("`items` must be a list of resources"),
@@ -71,10 +76,17 @@ fn parse(content: &str) -> anyhow::Result<Vec<Value>> {
     }
     for (index, resource) in resources.iter().enumerate() {
         if !resource.is_object() {
-            bail!("document {} is {}, expected a resource object", index + 1, kind_of(resource));
+            bail!(
+                "document {} is {}, expected a resource object",
+                index + 1,
+                kind_of(resource)
+            );
         }
         if !resource["kind"].is_string() {
-            bail!("document {} has no `kind`; write for example `kind: Cluster`", index + 1);
+            bail!(
+                "document {} has no `kind`; write for example `kind: Cluster`",
+                index + 1
+            );
         }
     }
     Ok(resources)
@@ -96,7 +108,11 @@ mod tests {
     use super::*;
 
     fn names(content: &str) -> Vec<String> {
-        parse(content).unwrap().iter().map(|resource| resource["name"].as_str().unwrap().to_owned()).collect()
+        parse(content)
+            .unwrap()
+            .iter()
+            .map(|resource| resource["name"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     fn error(content: &str) -> String {
@@ -106,9 +122,15 @@ mod tests {
     #[test]
     fn every_shape_of_file_is_read() {
         assert_eq!(names(r#"{"kind":"Cluster","name":"a","spec":{}}"#), ["a"]);
-        assert_eq!(names(r#"[{"kind":"Cluster","name":"a"},{"kind":"NodePool","name":"b"}]"#), ["a", "b"]);
+        assert_eq!(
+            names(r#"[{"kind":"Cluster","name":"a"},{"kind":"NodePool","name":"b"}]"#),
+            ["a", "b"]
+        );
         assert_eq!(names(r#"{"items":[{"kind":"Cluster","name":"a"}]}"#), ["a"]);
-        assert_eq!(names("kind: Cluster\nname: a\n---\nkind: NodePool\nname: b\n"), ["a", "b"]);
+        assert_eq!(
+            names("kind: Cluster\nname: a\n---\nkind: NodePool\nname: b\n"),
+            ["a", "b"]
+        );
     }
 
     #[test]
@@ -123,6 +145,9 @@ mod tests {
     #[test]
     fn a_patch_must_be_an_object() {
         assert!(parse_object("[1]").is_err());
-        assert_eq!(parse_object("labels: {a: b}").unwrap(), serde_json::json!({"labels": {"a": "b"}}));
+        assert_eq!(
+            parse_object("labels: {a: b}").unwrap(),
+            serde_json::json!({"labels": {"a": "b"}})
+        );
     }
 }

@@ -1,0 +1,123 @@
+//! `hyperfleet get KIND [NAME…] [-w]`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hyperfleet_api_types::Resource;
+use hyperfleet_api_types::client::{Client, Collection, ListOptions};
+use hyperfleet_runtime::clock::Clock;
+use serde_json::Value;
+
+use crate::arguments::{GetArguments, OutputFormat};
+use crate::output;
+use crate::target::{self, Kind};
+
+/// How often a watch asks. Short enough to feel live, long enough to cost nothing.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Items asked for at once: the API's largest page.
+const PAGE_SIZE: u32 = 100;
+
+pub(crate) async fn run(arguments: GetArguments, clock: &dyn Clock) -> anyhow::Result<()> {
+    let client = target::client(&arguments.server)?;
+    let kind = Kind::resolve(&arguments.kind);
+    let collection = target::collection(&client, &kind, arguments.cluster.as_deref()).await?;
+    let format = arguments.output.output;
+    let single = arguments.names.len() == 1;
+    let mut shown = values(&fetch(&client, &kind, &collection, &arguments).await?)?;
+    if shown.is_empty() && format == OutputFormat::Table {
+        eprintln!("no {} found", kind.plural);
+    } else {
+        print!(
+            "{}",
+            output::resources(&shown, single, format, clock.now())?
+        );
+    }
+    if !arguments.watch {
+        return Ok(());
+    }
+    loop {
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        let current = values(&fetch(&client, &kind, &collection, &arguments).await?)?;
+        print_changes(&shown, &current, format, clock)?;
+        shown = current;
+    }
+}
+
+fn print_changes(
+    before: &[Value],
+    after: &[Value],
+    format: OutputFormat,
+    clock: &dyn Clock,
+) -> anyhow::Result<()> {
+    let known: HashMap<&str, &Value> = before
+        .iter()
+        .filter_map(|item| Some((item["id"].as_str()?, item)))
+        .collect();
+    let changed: Vec<Value> = after
+        .iter()
+        .filter(|item| item["id"].as_str().and_then(|id| known.get(id)) != Some(item))
+        .cloned()
+        .collect();
+    for gone in before
+        .iter()
+        .filter(|item| !after.iter().any(|other| other["id"] == item["id"]))
+    {
+        println!("{} removed", output::qualified_name(gone));
+    }
+    if !changed.is_empty() {
+        let printed = output::resources(&changed, changed.len() == 1, format, clock.now())?;
+        let headed =
+            matches!(format, OutputFormat::Table | OutputFormat::Wide) && !before.is_empty();
+        let body = if headed {
+            printed.split_once('\n').map_or("", |(_, rows)| rows)
+        } else {
+            printed.as_str()
+        };
+        print!("{body}");
+    }
+    Ok(())
+}
+
+async fn fetch(
+    client: &Client,
+    kind: &Kind,
+    collection: &Collection,
+    arguments: &GetArguments,
+) -> anyhow::Result<Vec<Resource>> {
+    let mut found = Vec::new();
+    if arguments.names.is_empty() {
+        let mut options = ListOptions {
+            page: Some(1),
+            size: Some(PAGE_SIZE),
+            ..ListOptions::default()
+        };
+        options.order.clone_from(&arguments.sort_by);
+        for page in 1.. {
+            options.page = Some(page);
+            let list = client.list(collection, &options).await?;
+            let last =
+                list.items.is_empty() || u64::from(page) * u64::from(PAGE_SIZE) >= list.total;
+            found.extend(list.items);
+            if last {
+                break;
+            }
+        }
+        return Ok(found);
+    }
+    for name in &arguments.names {
+        match target::resource(client, kind, collection, name).await {
+            Ok(resource) => found.push(resource),
+            Err(_) if arguments.watch && !found.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn values(resources: &[Resource]) -> anyhow::Result<Vec<Value>> {
+    resources
+        .iter()
+        .map(|resource| Ok(serde_json::to_value(resource)?))
+        .collect()
+}

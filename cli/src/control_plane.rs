@@ -1,0 +1,138 @@
+//! Puts the parts together: the one place that knows them all.
+//!
+//! Order of start: database, event store, management cluster, broker, API, adapters, sentinels. Adapters
+//! subscribe before sentinels publish, so no pulse goes to nobody. Stopping is the reverse.
+
+mod adapters;
+mod api;
+mod broker;
+mod database;
+mod management_cluster;
+mod sentinels;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hyperfleet_adapter::metrics::AdapterMetrics;
+use hyperfleet_domain::Registry;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::adapters::run_one as run_adapter;
+pub(crate) use self::api::{Api, ApiListen};
+pub(crate) use self::broker::Broker;
+pub(crate) use self::database::{Database, DatabaseChoice};
+pub(crate) use self::sentinels::Sentinels;
+
+/// What to start, and where.
+#[derive(Debug)]
+pub(crate) struct ControlPlaneOptions {
+    pub(crate) listen: ApiListen,
+    pub(crate) database: DatabaseChoice,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) broker: String,
+    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) adapters: Option<PathBuf>,
+    pub(crate) job_delay: Duration,
+}
+
+/// A running control plane.
+pub(crate) struct ControlPlane {
+    api: Api,
+    adapters: adapters::Adapters,
+    sentinels: Sentinels,
+    management_cluster: management_cluster::ManagementCluster,
+    database: Database,
+    shutdown: CancellationToken,
+    described: Vec<(&'static str, String)>,
+}
+
+impl ControlPlane {
+    /// Starts everything; when this returns, the API answers and every adapter is subscribed.
+    pub(crate) async fn start(
+        options: ControlPlaneOptions,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let registry = Arc::new(Registry::builtin());
+        let database = Database::open(&options.database).await?;
+        let management_cluster = management_cluster::start(
+            options.kubeconfig.as_deref(),
+            &options.data_dir,
+            options.job_delay,
+        )
+        .await
+        .context("cannot start the management cluster")?;
+        let broker = Broker::connect(&options.broker)?;
+        let metrics = prometheus::Registry::new();
+        let store = database.store(&metrics).await?;
+        let api = Api::start(
+            &options.listen,
+            &store,
+            Arc::clone(&registry),
+            &metrics,
+            &shutdown,
+        )
+        .await?;
+        let adapters = adapters::start(&adapters::AdaptersOptions {
+            folder: options.adapters.as_deref(),
+            data_dir: &options.data_dir,
+            api_url: api.url(),
+            subscriber: broker.subscriber(),
+            kube: management_cluster.client(),
+            metrics: &AdapterMetrics::register(&metrics)?,
+            shutdown: &shutdown,
+        })
+        .await?;
+        let sentinels = Sentinels::start(
+            &[],
+            &registry,
+            store.pool(),
+            &broker.publisher(),
+            &metrics,
+            &shutdown,
+        )?;
+        let described = vec![
+            ("API", api.url().to_owned()),
+            ("health", api.health_url().to_owned()),
+            ("metrics", api.metrics_url().to_owned()),
+            ("database", database.described().to_owned()),
+            ("broker", options.broker.clone()),
+            ("cluster", management_cluster.described().to_owned()),
+            ("adapters", adapters.names().join(", ")),
+        ];
+        Ok(Self {
+            api,
+            adapters,
+            sentinels,
+            management_cluster,
+            database,
+            shutdown,
+            described,
+        })
+    }
+
+    pub(crate) fn api_url(&self) -> &str {
+        self.api.url()
+    }
+
+    /// What was started, for people.
+    pub(crate) fn described(&self) -> &[(&'static str, String)] {
+        &self.described
+    }
+
+    /// Waits until shutdown was asked for.
+    pub(crate) async fn ended(&self) {
+        self.shutdown.cancelled().await;
+    }
+
+    /// Stops everything and waits for it: accepted writes finish, running executions report.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        self.sentinels.join().await;
+        self.adapters.join().await;
+        self.api.join().await;
+        self.management_cluster.stop().await;
+        self.database.stop().await
+    }
+}

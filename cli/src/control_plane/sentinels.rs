@@ -1,0 +1,95 @@
+//! Sentinels inside this process, one for each configuration, or one for each kind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use hyperfleet_broker::Publisher;
+use hyperfleet_domain::Registry;
+use hyperfleet_sentinel::metrics::MetricFamilies;
+use hyperfleet_sentinel::{SentinelConfig, SentinelOptions, SentinelStatus};
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::environment;
+
+/// Running sentinels.
+pub(crate) struct Sentinels {
+    running: Vec<(String, JoinHandle<()>)>,
+}
+
+impl Sentinels {
+    /// Starts a sentinel for each file, or for each kind when there is none.
+    pub(crate) fn start(
+        files: &[PathBuf],
+        registry: &Arc<Registry>,
+        pool: &PgPool,
+        publisher: &Arc<dyn Publisher>,
+        metrics: &prometheus::Registry,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let families = MetricFamilies::register(metrics)?;
+        let mut running = Vec::new();
+        for config in configurations(files, registry)? {
+            let kind = config.resource_type.clone();
+            let options = SentinelOptions {
+                metrics: families.sentinel(
+                    env!("CARGO_PKG_VERSION"),
+                    &kind,
+                    &config.selector_label(),
+                ),
+                config,
+                registry: Arc::clone(registry),
+                pool: pool.clone(),
+                publisher: Arc::clone(publisher),
+                clock: environment::clock(),
+                ids: environment::ids(),
+                status: SentinelStatus::default(),
+                shutdown: shutdown.clone(),
+            };
+            let name = kind.clone();
+            let task = tokio::spawn(async move {
+                if let Err(error) = hyperfleet_sentinel::run(options).await {
+                    tracing::error!(sentinel = %name, error = %hyperfleet_runtime::error_chain(&error), "a sentinel cannot run");
+                }
+            });
+            running.push((kind, task));
+        }
+        Ok(Self { running })
+    }
+
+    /// Waits until every sentinel has finished its batch.
+    pub(crate) async fn join(self) {
+        for (kind, task) in self.running {
+            if let Err(error) = task.await {
+                tracing::error!(sentinel = %kind, error = %error, "a sentinel ended abnormally");
+            }
+        }
+    }
+}
+
+fn configurations(files: &[PathBuf], registry: &Registry) -> anyhow::Result<Vec<SentinelConfig>> {
+    if files.is_empty() {
+        let builtin = |plural: &str, has_parent| {
+            SentinelConfig::builtin(plural, &format!("hyperfleet-{plural}"), has_parent)
+        };
+        return Ok(registry
+            .iter()
+            .map(|kind| builtin(&kind.plural, kind.parent_kind.is_some()))
+            .collect());
+    }
+    files
+        .iter()
+        .map(|file| {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            let config = SentinelConfig::parse(&text)
+                .with_context(|| format!("cannot use {}", file.display()))?;
+            config
+                .validate()
+                .with_context(|| format!("cannot use {}", file.display()))?;
+            Ok(config)
+        })
+        .collect()
+}

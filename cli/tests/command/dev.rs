@@ -1,0 +1,154 @@
+//! A `hyperfleet dev` process and user commands against it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long a start may take, recovery after a crash and a busy machine included.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The built command.
+pub(crate) fn hyperfleet() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hyperfleet"));
+    command
+        .kill_on_drop(true)
+        .env_remove("HYPERFLEET_SERVER")
+        .env_remove("HYPERFLEET_DATA_DIR");
+    command
+}
+
+/// A running control plane.
+pub(crate) struct Dev {
+    process: Child,
+    pub(crate) url: String,
+    /// Kept open: a closed pipe would fail the process's prints.
+    _output: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+}
+
+impl Dev {
+    /// Starts on free ports and waits until the API's address is printed, which is when it answers.
+    pub(crate) async fn start(data_dir: &Path) -> Self {
+        let mut process = hyperfleet()
+            .args([
+                "dev",
+                "--port",
+                "0",
+                "--health-port",
+                "0",
+                "--metrics-port",
+                "0",
+                "--job-delay",
+                "200",
+                "--log-level",
+                "warn",
+            ])
+            .arg("--data-dir")
+            .arg(data_dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let url = tokio::time::timeout(START_DEADLINE, async {
+            while let Some(line) = output.next_line().await.unwrap() {
+                if let Some(url) = line.trim().strip_prefix("API ") {
+                    return url.trim().to_owned();
+                }
+            }
+            panic!("hyperfleet dev ended before it printed its address");
+        })
+        .await
+        .expect("hyperfleet dev starts in time");
+        Self {
+            process,
+            url,
+            _output: output,
+        }
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Ends it as an operator would, and expects a clean end.
+    pub(crate) async fn stop(mut self) {
+        let pid = self.process.id().unwrap().to_string();
+        assert!(
+            std::process::Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let status = tokio::time::timeout(START_DEADLINE, self.process.wait())
+            .await
+            .expect("it stops in time")
+            .unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    /// Runs a user command against it.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
+        hyperfleet()
+            .args(arguments)
+            .env("HYPERFLEET_SERVER", &self.url)
+            .output()
+            .await
+            .unwrap()
+    }
+
+    /// Runs a user command that must succeed, and returns what it printed.
+    pub(crate) async fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a user command that must fail, and returns its complaint.
+    pub(crate) async fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        assert!(
+            !output.status.success(),
+            "{arguments:?} succeeded: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+/// A file with a cluster of that name.
+pub(crate) fn cluster_file(folder: &Path, name: &str) -> PathBuf {
+    let document = serde_json::json!({
+        "kind": "Cluster", "name": name, "labels": {"environment": "test"},
+        "spec": {
+            "platform": {"type": "gcp", "gcp": {"projectID": "acme-test-1", "region": "europe-west1"}},
+            "release": {"image": "quay.io/openshift-release-dev/ocp-release:4.22.3-multi"},
+            "networking": {"clusterNetwork": [{"cidr": "10.132.0.0/14"}], "serviceNetwork": [{"cidr": "172.31.0.0/16"}]},
+            "dns": {"baseDomain": "acme.example.com"}
+        }
+    });
+    write(folder, name, &document)
+}
+
+/// A file with a node pool of that name.
+pub(crate) fn node_pool_file(folder: &Path, name: &str) -> PathBuf {
+    let document = serde_json::json!({
+        "kind": "NodePool", "name": name,
+        "spec": {"replicas": 2, "platform": {"type": "gcp", "gcp": {"machineType": "n2-standard-4"}},
+            "release": {"image": "quay.io/openshift-release-dev/ocp-release:4.22.3-multi"}}
+    });
+    write(folder, name, &document)
+}
+
+fn write(folder: &Path, name: &str, document: &serde_json::Value) -> PathBuf {
+    let path = folder.join(format!("{name}.json"));
+    std::fs::write(&path, document.to_string()).unwrap();
+    path
+}

@@ -1,0 +1,139 @@
+//! A cluster's life through user commands: create, watch, describe, patch, wait, delete, history.
+
+use serde_json::Value;
+
+use crate::dev::{Dev, cluster_file, node_pool_file};
+
+#[tokio::test]
+async fn a_cluster_lives_and_dies_through_user_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let dev = Dev::start(&data_dir).await;
+    let cluster = cluster_file(folder.path(), "blue-1");
+    let pool = node_pool_file(folder.path(), "workers");
+
+    assert_eq!(
+        dev.ok(&["create", "-f", cluster.to_str().unwrap()]).await,
+        "cluster/blue-1 created\n"
+    );
+    let created = dev
+        .ok(&[
+            "create",
+            "-f",
+            pool.to_str().unwrap(),
+            "--cluster",
+            "blue-1",
+        ])
+        .await;
+    assert_eq!(created, "nodepool/workers created\n");
+    dev.ok(&[
+        "wait",
+        "cluster",
+        "blue-1",
+        "--for=condition=Reconciled",
+        "--timeout",
+        "60",
+    ])
+    .await;
+    dev.ok(&["wait", "nodepool", "workers", "--timeout", "60"])
+        .await;
+
+    let table = dev.ok(&["get", "clusters"]).await;
+    assert!(
+        table.contains("NAME") && table.contains("blue-1") && table.contains("Ready"),
+        "{table}"
+    );
+    let one: Value =
+        serde_json::from_str(&dev.ok(&["get", "cluster", "blue-1", "-o", "json"]).await).unwrap();
+    let id = one["id"].as_str().unwrap();
+    assert_eq!(
+        dev.ok(&["get", "cluster", id, "-o", "name"]).await,
+        "cluster/blue-1\n"
+    );
+    let described = dev.ok(&["describe", "cluster", "blue-1"]).await;
+    for expected in [
+        "Conditions:",
+        "ReconciledAll",
+        "hypershift",
+        "workers",
+        "resource.created",
+    ] {
+        assert!(described.contains(expected), "{expected}: {described}");
+    }
+
+    let patch = r#"{"labels":{"tier":"gold"}}"#;
+    assert_eq!(
+        dev.ok(&["patch", "cluster", "blue-1", "-p", patch]).await,
+        "cluster/blue-1 patched\n"
+    );
+    assert_eq!(
+        dev.ok(&["patch", "cluster", "blue-1", "-p", patch]).await,
+        "cluster/blue-1 unchanged\n"
+    );
+    let patched: Value =
+        serde_json::from_str(&dev.ok(&["get", "cluster", id, "-o", "json"]).await).unwrap();
+    assert_eq!(
+        patched["labels"],
+        serde_json::json!({"environment": "test", "tier": "gold"})
+    );
+    assert_eq!(patched["generation"], 2);
+    dev.ok(&["wait", "cluster", "blue-1", "--timeout", "60"])
+        .await;
+
+    dev.ok(&["delete", "cluster", "blue-1", "--wait", "--timeout", "90"])
+        .await;
+    let missing = dev.fails(&["get", "cluster", "blue-1"]).await;
+    assert!(missing.contains("not found"), "{missing}");
+    for subject in [
+        ["history", "cluster", "blue-1"],
+        ["history", "nodepool", "workers"],
+    ] {
+        let history = dev.ok(&subject).await;
+        assert!(
+            history.contains("resource.created") && history.contains("resource.removed"),
+            "{history}"
+        );
+    }
+    assert_eq!(left_in_cluster(&data_dir).await, Vec::<String>::new());
+    dev.stop().await;
+}
+
+/// Names of the objects that adapters created and that are still in the simulated cluster.
+async fn left_in_cluster(data_dir: &std::path::Path) -> Vec<String> {
+    let kubeconfig =
+        kube::config::Kubeconfig::read_from(data_dir.join("cluster-sim.kubeconfig")).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(
+        kubeconfig,
+        &kube::config::KubeConfigOptions::default(),
+    )
+    .await
+    .unwrap();
+    let client = kube::Client::try_from(config).unwrap();
+    let mut left = Vec::new();
+    let discovery = kube::Discovery::new(client.clone()).run().await.unwrap();
+    for group in discovery.groups() {
+        for (resource, capabilities) in group.recommended_resources() {
+            if !capabilities.supports_operation(kube::discovery::verbs::LIST) {
+                continue;
+            }
+            let api: kube::Api<kube::api::DynamicObject> =
+                kube::Api::all_with(client.clone(), &resource);
+            for object in api.list(&kube::api::ListParams::default()).await.unwrap() {
+                let managed = object
+                    .metadata
+                    .labels
+                    .iter()
+                    .flatten()
+                    .any(|(key, _)| key.starts_with("hyperfleet.io/"));
+                if managed {
+                    left.push(format!(
+                        "{}/{}",
+                        resource.kind,
+                        object.metadata.name.unwrap_or_default()
+                    ));
+                }
+            }
+        }
+    }
+    left
+}
