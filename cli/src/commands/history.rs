@@ -117,16 +117,26 @@ pub(crate) fn timeline(entries: &[HistoryEntry], wide: bool) -> String {
     output::table(&headings, &rows)
 }
 
-/// The changes that tell the most: condition statuses and reasons first; times are left out.
+/// The change that tells the most: a status before anything else, and no times.
 fn summary(changes: &[FieldChange]) -> String {
-    let telling: Vec<&FieldChange> = changes
+    let rank = |change: &FieldChange| match change.path.rsplit('/').next() {
+        Some("status") => 0,
+        Some("generation" | "deleted_time") => 1,
+        Some("message" | "reason") => 3,
+        _ => 2,
+    };
+    let mut telling: Vec<&FieldChange> = changes
         .iter()
-        .filter(|change| !change.path.ends_with("_time"))
+        .filter(|change| rank(change) < 2 || !change.path.ends_with("_time"))
         .collect();
+    telling.sort_by_key(|change| rank(change));
     let Some(first) = telling.first() else {
         return String::new();
     };
-    let mut text = first.path.trim_start_matches('/').replace('/', ".");
+    let path = first.path.trim_start_matches('/').replace('/', ".");
+    let mut text = path
+        .replace("status.conditions.", "")
+        .replace("adapter_statuses.", "");
     match (&first.from, &first.to) {
         (Some(from), Some(to)) => {
             let _ = write!(text, ": {} → {}", short(from), short(to));
@@ -142,10 +152,32 @@ fn summary(changes: &[FieldChange]) -> String {
     text
 }
 
+/// The statuses of an adapter's report, or of a condition.
+fn statuses(value: &Value) -> Option<String> {
+    if let Some(status) = value["status"].as_str() {
+        return Some(status.to_owned());
+    }
+    let of = |condition: &Value| {
+        Some(format!(
+            "{}={}",
+            condition["type"].as_str()?,
+            condition["status"].as_str()?
+        ))
+    };
+    let shown: Vec<String> = value["conditions"]
+        .as_array()?
+        .iter()
+        .filter_map(of)
+        .collect();
+    Some(shown.join(" "))
+}
+
 fn short(value: &Value) -> String {
     let text = value
         .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned);
+        .map(str::to_owned)
+        .or_else(|| statuses(value))
+        .unwrap_or_else(|| value.to_string());
     if text.chars().count() <= VALUE_WIDTH {
         return text;
     }

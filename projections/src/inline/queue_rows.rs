@@ -25,6 +25,11 @@ ON CONFLICT (resource_id) DO UPDATE SET
     labels = excluded.labels, due_time = LEAST(stored.due_time, excluded.due_time), attempt = 0,
     claimed_until = NULL, claim_token = NULL";
 
+/// Children wait for what their parent's adapters achieve, so they hear of it too. A claim on them stays:
+/// their own state has not changed.
+const MAKE_CHILDREN_DUE: &str = "
+UPDATE reconcile_queue SET due_time = LEAST(due_time, now()), attempt = 0 WHERE resource_id = ANY($1)";
+
 /// Makes resources due at once that changed in a way that matters; takes out what is removed.
 pub(super) async fn write(
     connection: &mut PgConnection,
@@ -39,6 +44,19 @@ pub(super) async fn write(
         .iter()
         .filter(|change| change.makes_due && change.resource.exists());
     make_due(&mut *connection, due).await?;
+    let mut children: Vec<&str> = changes
+        .iter()
+        .filter(|change| change.makes_due)
+        .flat_map(|change| change.resource.children.keys())
+        .map(String::as_str)
+        .collect();
+    if !children.is_empty() {
+        children.sort_unstable();
+        sqlx::query(MAKE_CHILDREN_DUE)
+            .bind(children)
+            .execute(&mut *connection)
+            .await?;
+    }
     if !removed.is_empty() {
         sqlx::query("DELETE FROM reconcile_queue WHERE resource_id = ANY($1)")
             .bind(removed)
