@@ -134,13 +134,10 @@ impl Postgres {
     /// No usable binaries, a data directory in use or out of reach, or a server that does not come
     /// up; each says what to do.
     pub async fn start(settings: PostgresSettings) -> Result<Self, PostgresError> {
-        let wanted = settings.clone();
-        let binaries = tokio::task::spawn_blocking(move || match &wanted.binaries {
-            Some(folder) => Binaries::in_folder(folder),
-            None => Binaries::find_for(&wanted.data_directory),
-        })
-        .await
-        .map_err(|_| PostgresError::SupervisorGone)??;
+        let binaries = match &settings.binaries {
+            Some(folder) => Binaries::in_folder(folder)?,
+            None => Binaries::find_for(&settings.data_directory).await?,
+        };
         let database = settings.database.clone();
         let version = binaries.major();
         let (requests, stop_requests) = mpsc::channel();

@@ -82,7 +82,9 @@ async fn start_private() -> String {
 
 /// A data directory that was initialised and stopped, made once per version of PostgreSQL.
 async fn ready_made(home: &Path) -> PathBuf {
-    let major = Binaries::find().map_or(0, |binaries| binaries.major());
+    let major = Binaries::find()
+        .await
+        .map_or(0, |binaries| binaries.major());
     let made = home.join(format!("made-{major}"));
     if !made.is_dir() {
         let unfinished = home.join("unfinished");

@@ -64,38 +64,43 @@ impl Binaries {
     ///
     /// # Errors
     /// When there are none and none can be fetched.
-    pub fn find() -> Result<Self, PostgresError> {
-        Self::find_major(None)
+    pub async fn find() -> Result<Self, PostgresError> {
+        Self::find_major(None).await
     }
 
     /// Binaries that can open the data directory under `data_directory`, which keeps the major
     /// version it was made with; any usable ones when there is no data yet.
-    pub(super) fn find_for(data_directory: &Path) -> Result<Self, PostgresError> {
+    pub(super) async fn find_for(data_directory: &Path) -> Result<Self, PostgresError> {
         let version = data_directory.join("postgres/data/PG_VERSION");
         let made_with = fs::read_to_string(version).ok();
-        Self::find_major(made_with.and_then(|text| text.trim().parse().ok()))
+        Self::find_major(made_with.and_then(|text| text.trim().parse().ok())).await
     }
 
-    fn find_major(wanted: Option<u32>) -> Result<Self, PostgresError> {
-        let folders = candidates();
-        let found = folders
-            .iter()
-            .filter_map(|folder| Self::in_folder(folder).ok())
-            .filter(|binaries| wanted.is_none_or(|major| binaries.major == major))
-            .max_by_key(|binaries| binaries.major);
-        if let Some(binaries) = found {
+    async fn find_major(wanted: Option<u32>) -> Result<Self, PostgresError> {
+        let local = tokio::task::spawn_blocking(move || Self::of_this_machine(wanted));
+        if let Ok(Some(binaries)) = local.await {
             return Ok(binaries);
         }
-        fetch::fetch(wanted)
-            .and_then(|folder| Self::in_folder(&folder).map_err(|error| error.to_string()))
-            .map_err(|fetch| PostgresError::NoBinaries {
+        match fetch::fetch(wanted).await {
+            Ok(folder) => Self::in_folder(&folder),
+            Err(error) => Err(PostgresError::NoBinaries {
                 wanted: wanted.map_or_else(
                     || format!("{OLDEST_MAJOR} or newer"),
                     |major| format!("{major} (which the data directory was made with)"),
                 ),
                 looked: format!("PATH, PG_BIN, {}", KNOWN.join(", ")),
-                fetch,
-            })
+                fetch: crate::error_chain(&error),
+            }),
+        }
+    }
+
+    /// The newest usable binaries in the known folders.
+    fn of_this_machine(wanted: Option<u32>) -> Option<Self> {
+        candidates()
+            .iter()
+            .filter_map(|folder| Self::in_folder(folder).ok())
+            .filter(|binaries| wanted.is_none_or(|major| binaries.major == major))
+            .max_by_key(|binaries| binaries.major)
     }
 
     /// Major version.
