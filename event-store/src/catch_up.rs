@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::{Connection as _, PgConnection};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::recorded::{COLUMNS, RecordedEvent};
+use crate::recorded::{self, RecordedEvent};
 use crate::store::EventStore;
 use crate::subscription;
 
@@ -30,7 +31,7 @@ pub type ApplyError = Box<dyn std::error::Error + Send + Sync>;
 /// What one round did.
 enum Round {
     Applied(u64),
-    CaughtUp,
+    CaughtUp(u64),
     StandingBy,
 }
 
@@ -53,7 +54,6 @@ pub async fn run<Apply>(
     let mut pause = FIRST_PAUSE;
     let metrics = store.metrics().clone();
     while !shutdown.is_cancelled() {
-        wake_ups.mark_unchanged();
         let wait = match round(store, name, &mut apply).await {
             Ok(Round::Applied(position)) => {
                 metrics
@@ -63,9 +63,9 @@ pub async fn run<Apply>(
                 pause = FIRST_PAUSE;
                 continue;
             }
-            Ok(Round::CaughtUp) => {
+            Ok(Round::CaughtUp(position)) => {
                 shutdown
-                    .run_until_cancelled(subscription::wait(&mut wake_ups))
+                    .run_until_cancelled(grown(store, position, &mut wake_ups))
                     .await;
                 continue;
             }
@@ -79,6 +79,23 @@ pub async fn run<Apply>(
             }
         };
         shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+    }
+}
+
+/// Returns when the log has grown beyond a position, or cannot be read, which the next round reports.
+/// Only reads: locking the checkpoint at every look would write twenty times a second for nothing.
+async fn grown(store: &EventStore, position: u64, wake_ups: &mut watch::Receiver<u64>) {
+    loop {
+        wake_ups.mark_unchanged();
+        let grown: Result<bool, _> =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM events WHERE position > $1)")
+                .bind(position.cast_signed())
+                .fetch_one(store.pool())
+                .await;
+        if grown.unwrap_or(true) {
+            return;
+        }
+        subscription::wait(wake_ups).await;
     }
 }
 
@@ -127,11 +144,13 @@ where
         .execute(&mut *transaction)
         .await?;
     let Some(after) = lock_checkpoint(&mut transaction, name).await? else {
+        transaction.rollback().await?;
         return Ok(Round::StandingBy);
     };
-    let events = read_after(&mut transaction, after, BATCH).await?;
+    let events = recorded::read_all(&mut transaction, after, BATCH).await?;
     let Some(last) = events.last().map(|event| event.position) else {
-        return Ok(Round::CaughtUp);
+        transaction.rollback().await?;
+        return Ok(Round::CaughtUp(after));
     };
     apply(&mut transaction, &events)
         .await
@@ -167,19 +186,4 @@ async fn lock_checkpoint(
         .fetch_optional(connection)
         .await?;
     Ok(position.map(i64::unsigned_abs))
-}
-
-pub(crate) async fn read_after(
-    connection: &mut PgConnection,
-    after: u64,
-    limit: usize,
-) -> Result<Vec<RecordedEvent>, Error> {
-    let query =
-        format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
-    let rows = sqlx::query(&query)
-        .bind(after.cast_signed())
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(RecordedEvent::from_row).collect()
 }

@@ -1,19 +1,25 @@
 //! The hash chain of a stream: each event's hash covers the previous one, so no stored event can be
-//! rewritten, removed or moved without every later hash failing.
+//! rewritten, removed or moved, not even to another stream, without the hashes failing.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::append::StreamId;
 use crate::canonical;
-use crate::recorded::RecordedEvent;
+use crate::error::Error;
+use crate::recorded::{self, RecordedEvent};
 
 /// The hash before the first event.
 pub(crate) const GENESIS: [u8; 32] = [0; 32];
 
+/// Events read at a time when a whole stream is verified.
+const VERIFY_BATCH: usize = 1000;
+
 /// What an event's hash covers, besides the previous hash.
 pub(crate) struct Link<'a> {
+    pub(crate) stream: &'a StreamId,
     pub(crate) sequence: u64,
     pub(crate) event_type: &'a str,
     pub(crate) event_version: &'a str,
@@ -24,17 +30,24 @@ pub(crate) struct Link<'a> {
 
 /// The hash of an event.
 pub(crate) fn hash(previous: &[u8], link: &Link<'_>) -> [u8; 32] {
-    let mut text = format!(
-        "{}\n{}\n{}\n{}\n",
-        link.sequence,
+    let recorded_at = link
+        .recorded_at
+        .to_rfc3339_opts(SecondsFormat::Micros, true);
+    let mut text = link.sequence.to_string();
+    for part in [
+        &link.stream.aggregate_type,
+        &link.stream.aggregate_id,
         link.event_type,
         link.event_version,
-        link.recorded_at
-            .to_rfc3339_opts(SecondsFormat::Micros, true),
-    );
-    canonical::write(link.payload, &mut text);
-    text.push('\n');
-    canonical::write(link.metadata, &mut text);
+        &recorded_at,
+    ] {
+        text.push('\n');
+        canonical::write_text(part, &mut text);
+    }
+    for value in [link.payload, link.metadata] {
+        text.push('\n');
+        canonical::write(value, &mut text);
+    }
     Sha256::new()
         .chain_update(previous)
         .chain_update(text.as_bytes())
@@ -68,8 +81,57 @@ pub enum ChainFaultKind {
     HeadDiffers,
 }
 
+/// Recomputes the chain of a stored stream, in one snapshot of the database, and compares its end with
+/// the stream's head. Returns the version.
+pub(crate) async fn verify_stored(
+    connection: &mut PgConnection,
+    stream: &StreamId,
+) -> Result<Result<u64, ChainFault>, Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(&mut *transaction)
+        .await?;
+    let head: Option<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT version, hash FROM streams WHERE aggregate_type = $1 AND aggregate_id = $2",
+    )
+    .bind(&stream.aggregate_type)
+    .bind(&stream.aggregate_id)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let head = head.map_or((0, GENESIS.to_vec()), |(version, hash)| {
+        (version.unsigned_abs(), hash)
+    });
+    let mut verified = (0, GENESIS.to_vec());
+    loop {
+        let events =
+            recorded::read_stream(&mut transaction, stream, verified.0, VERIFY_BATCH).await?;
+        verified = match verify(stream, verified, &events) {
+            Ok(verified) => verified,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if events.len() < VERIFY_BATCH {
+            break;
+        }
+    }
+    transaction.rollback().await?;
+    let fault = |sequence, kind| {
+        Ok(Err(ChainFault {
+            stream: stream.clone(),
+            sequence,
+            kind,
+        }))
+    };
+    if verified == head {
+        Ok(Ok(verified.0))
+    } else if verified.0 < head.0 {
+        fault(verified.0 + 1, ChainFaultKind::Missing)
+    } else {
+        fault(verified.0, ChainFaultKind::HeadDiffers)
+    }
+}
+
 /// Checks events, in order, against a chain that begins after `version` with `previous`.
-pub(crate) fn verify(
+fn verify(
     stream: &StreamId,
     (mut version, mut previous): (u64, Vec<u8>),
     events: &[RecordedEvent],
@@ -84,6 +146,7 @@ pub(crate) fn verify(
             return Err(fault(ChainFaultKind::Missing));
         }
         let link = Link {
+            stream,
             sequence: event.sequence,
             event_type: &event.event_type,
             event_version: &event.event_version,

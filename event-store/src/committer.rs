@@ -2,18 +2,21 @@
 //! batch (natural batching): alone, a transaction waits for nobody; under load, many share one commit.
 
 mod batch;
+mod claims;
+mod rows;
 mod write;
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::Connection as _;
-use sqlx::PgConnection;
+use futures::FutureExt as _;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use self::write::CHANNEL;
+pub(crate) use self::rows::CHANNEL;
 use self::write::{BatchError, Outcome};
 use crate::append::{Append, AppendError, Committed};
 use crate::inline::InlineProjection;
@@ -31,6 +34,9 @@ const BATCH_ATTEMPTS: u32 = 5;
 
 /// How long connecting may take before the waiting transactions are told.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two looks at a transaction whose commit got no answer.
+const FIND_OUT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A transaction that waits for its turn.
 pub(crate) struct Queued {
@@ -67,7 +73,14 @@ impl Committer {
                 }
             }
             let batch = batch::take(&mut waiting, self.maximum_batch);
-            self.commit(&mut connection, batch).await;
+            let commit = AssertUnwindSafe(self.commit(&mut connection, batch));
+            if commit.catch_unwind().await.is_err() {
+                // The projection panicked. Its batch is gone unanswered, which says that the outcome is
+                // not known; the writer of this process must outlive it.
+                self.metrics.failures.inc();
+                connection = None;
+                tracing::error!("the inline projection panicked, its batch was undone");
+            }
         }
         if let Some(connection) = connection {
             // The server notices a closed socket anyway; a failure here loses nothing.
@@ -75,20 +88,19 @@ impl Committer {
         }
     }
 
-    async fn commit(&self, connection: &mut Option<PgConnection>, batch: Vec<Queued>) {
+    async fn commit(&self, connection: &mut Option<PgConnection>, mut batch: Vec<Queued>) {
         let started = Instant::now();
         match self.try_commit(connection, &batch).await {
-            Ok(outcomes) => self.answer(batch, outcomes, started),
+            Ok(outcome) => self.answer(batch, outcome, started),
             Err(BatchError::Rejected(error)) if batch.len() > 1 => {
-                // One of them is at fault. Alone, each fails or succeeds for itself.
-                tracing::warn!(error = %error, transactions = batch.len(), "a batch was rejected, trying its transactions one by one");
-                for queued in batch {
-                    Box::pin(self.commit(connection, vec![queued])).await;
-                }
+                // One of them is at fault. Halving finds it in few tries; its neighbours succeed.
+                tracing::warn!(error = %error, transactions = batch.len(), "a batch was rejected, trying its halves");
+                let second = batch.split_off(batch.len() / 2);
+                Box::pin(self.commit(connection, batch)).await;
+                Box::pin(self.commit(connection, second)).await;
             }
             Err(error) => {
                 self.metrics.failures.inc();
-                *connection = None;
                 tracing::error!(error = %error, transactions = batch.len(), "a batch was not committed");
                 let error = AppendError::from(error);
                 for queued in batch {
@@ -119,18 +131,71 @@ impl Committer {
                 self.position_lock,
             )
             .await;
+            let written = match written {
+                Err(BatchError::OutcomeUnknown {
+                    error,
+                    outcome,
+                    transaction: Some(transaction),
+                }) => {
+                    *connection = None;
+                    self.find_out(connection, error, outcome, transaction).await
+                }
+                other => other,
+            };
             match written {
                 Err(BatchError::Unavailable(error)) if attempt == 1 => {
-                    // An idle connection that the server closed meanwhile: nothing was written, try once more.
+                    // The server closed the connection, which may have been idle: nothing was written,
+                    // try once more.
                     tracing::info!(error = %error, "reconnecting to the database");
                     *connection = None;
                 }
                 Err(BatchError::Collided(error)) if attempt < BATCH_ATTEMPTS => {
                     tracing::debug!(error = %error, "a batch collided with another process, trying again");
                 }
-                other => return other,
+                other => {
+                    if matches!(
+                        other,
+                        Err(BatchError::Unavailable(_) | BatchError::OutcomeUnknown { .. })
+                    ) {
+                        *connection = None;
+                    }
+                    return other;
+                }
             }
         }
+    }
+
+    /// Asks the database what became of a transaction whose commit got no answer.
+    async fn find_out(
+        &self,
+        connection: &mut Option<PgConnection>,
+        error: sqlx::Error,
+        outcome: Outcome,
+        transaction: String,
+    ) -> Result<Outcome, BatchError> {
+        let started = Instant::now();
+        while started.elapsed() < CONNECT_TIMEOUT {
+            let status = match self.connect().await {
+                Ok(mut connected) => {
+                    let status = write::status(&mut connected, &transaction).await;
+                    *connection = Some(connected);
+                    status
+                }
+                Err(_) => break,
+            };
+            match status.as_deref() {
+                Ok("committed") => return Ok(outcome),
+                Ok("aborted") => return Err(BatchError::Unavailable(error)),
+                // Its server process has not noticed the loss yet.
+                Ok("in progress") => tokio::time::sleep(FIND_OUT_INTERVAL).await,
+                _ => break,
+            }
+        }
+        Err(BatchError::OutcomeUnknown {
+            error,
+            outcome,
+            transaction: Some(transaction),
+        })
     }
 
     async fn connect(&self) -> Result<PgConnection, BatchError> {
@@ -185,8 +250,8 @@ impl From<BatchError> for AppendError {
             BatchError::Rejected(source) => Self::Invalid {
                 reason: source.to_string(),
             },
-            BatchError::OutcomeUnknown(source) => Self::OutcomeUnknown {
-                reason: source.to_string(),
+            BatchError::OutcomeUnknown { error, .. } => Self::OutcomeUnknown {
+                reason: error.to_string(),
             },
         }
     }

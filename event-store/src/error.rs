@@ -31,7 +31,8 @@ impl Error {
     }
 }
 
-/// Whether an error says that the connection or the server cannot be used (SQLSTATE classes 08, 53, 57).
+/// Whether an error says that the connection or the server cannot be used: SQLSTATE classes 08, 53 and 57,
+/// and sessions that the server ended (25P03, 25P04).
 pub(crate) fn is_connection_failure(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -41,7 +42,7 @@ pub(crate) fn is_connection_failure(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "25P0", "53", "57"]
+            ["08", "25P03", "25P04", "53", "57"]
                 .iter()
                 .any(|class| code.starts_with(class))
         }),

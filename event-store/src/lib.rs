@@ -4,6 +4,7 @@ mod append;
 mod canonical;
 pub mod catch_up;
 mod chain;
+mod check;
 mod committer;
 mod cqrs;
 mod error;

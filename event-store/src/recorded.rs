@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
 
 use crate::append::StreamId;
 use crate::error::Error;
 use crate::inline::Snapshot;
 
 /// Columns of `events` that [`RecordedEvent::from_row`] reads.
-pub(crate) const COLUMNS: &str = "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
+const COLUMNS: &str = "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
      position, recorded_at, hash";
 
 /// A stored event.
@@ -37,7 +37,7 @@ pub struct RecordedEvent {
 }
 
 impl RecordedEvent {
-    pub(crate) fn from_row(row: &PgRow) -> Result<Self, Error> {
+    fn from_row(row: &PgRow) -> Result<Self, Error> {
         let stream = StreamId {
             aggregate_type: row.try_get("aggregate_type")?,
             aggregate_id: row.try_get("aggregate_id")?,
@@ -86,4 +86,47 @@ impl Loaded {
             events,
         }
     }
+}
+
+/// The events of a stream after a sequence, in order.
+pub(crate) async fn read_stream(
+    connection: &mut PgConnection,
+    stream: &StreamId,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<RecordedEvent>, Error> {
+    let query = format!(
+        "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3
+         ORDER BY sequence LIMIT $4"
+    );
+    let rows = sqlx::query(&query)
+        .bind(&stream.aggregate_type)
+        .bind(&stream.aggregate_id)
+        .bind(signed(after))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(RecordedEvent::from_row).collect()
+}
+
+/// The events of the log after a position, in order.
+pub(crate) async fn read_all(
+    connection: &mut PgConnection,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<RecordedEvent>, Error> {
+    let query =
+        format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
+    let rows = sqlx::query(&query)
+        .bind(signed(after))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(RecordedEvent::from_row).collect()
+}
+
+/// A bound for the database. One beyond its range, from a caller's query string perhaps, has no events
+/// after it.
+fn signed(after: u64) -> i64 {
+    i64::try_from(after).unwrap_or(i64::MAX)
 }

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::append::{Append, AppendError, Committed, StreamId};
-use crate::canonical;
-use crate::chain::{self, ChainFault, ChainFaultKind, GENESIS};
+use crate::chain::{self, ChainFault};
+use crate::check;
 use crate::committer::{Committer, QUEUE_LENGTH, Queued};
 use crate::error::Error;
 use crate::inline::InlineProjection;
 use crate::metrics::StoreMetrics;
 use crate::options::EventStoreOptions;
-use crate::recorded::{COLUMNS, Loaded, RecordedEvent};
+use crate::recorded::{self, Loaded, RecordedEvent};
 use crate::subscription::{self, Subscription};
+
+/// Names of the connections, for whoever looks at the server's activity.
+const READER_NAME: &str = "hyperfleet";
+const WRITER_NAME: &str = "hyperfleet writer";
 
 /// How long the server keeps an idle transaction: a stopped writer holds its locks no longer.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "2s";
@@ -28,9 +31,6 @@ const LOCK_TIMEOUT: &str = "5s";
 
 /// How long a reader waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Events read at a time when a whole stream is verified.
-const VERIFY_BATCH: usize = 1000;
 
 /// The append-only log. Cheap to clone; clones share connections and the committer, which ends with the
 /// last of them.
@@ -55,7 +55,7 @@ impl EventStore {
     /// When the URL is not one of PostgreSQL's, or the database cannot be reached.
     pub async fn open(options: EventStoreOptions) -> Result<Self, Error> {
         let connect: PgConnectOptions = options.database_url.parse()?;
-        let connect = connect.application_name("hyperfleet");
+        let connect = connect.application_name(READER_NAME);
         let pool = PgPoolOptions::new()
             .max_connections(options.read_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -65,7 +65,7 @@ impl EventStore {
         let committed = Arc::new(watch::Sender::new(0));
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let committer = Committer {
-            connect: connect.options([
+            connect: connect.clone().application_name(WRITER_NAME).options([
                 (
                     "idle_in_transaction_session_timeout",
                     IDLE_IN_TRANSACTION_TIMEOUT,
@@ -81,7 +81,7 @@ impl EventStore {
         tokio::spawn(committer.run(waiting));
         let stop_listening = CancellationToken::new();
         tokio::spawn(subscription::listen(
-            pool.clone(),
+            connect,
             Arc::clone(&committed),
             stop_listening.clone(),
         ));
@@ -114,25 +114,19 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub async fn append(&self, appends: Vec<Append>) -> Result<Committed, AppendError> {
-        check(&appends)?;
+        check::check(&appends)?;
         let (answer, answered) = oneshot::channel();
-        let stopped = |_| AppendError::Unavailable {
-            reason: "the event store has stopped".to_owned(),
-        };
-        self.inner
-            .queue
-            .send(Queued { appends, answer })
-            .await
-            .map_err(|_| stopped(()))?;
-        answered
-            .map(|answer| {
-                answer.unwrap_or_else(|_| {
-                    Err(AppendError::OutcomeUnknown {
-                        reason: "the event store stopped meanwhile".to_owned(),
-                    })
-                })
+        let queued = Queued { appends, answer };
+        if self.inner.queue.send(queued).await.is_err() {
+            return Err(AppendError::Unavailable {
+                reason: "the event store has stopped".to_owned(),
+            });
+        }
+        answered.await.unwrap_or_else(|_| {
+            Err(AppendError::OutcomeUnknown {
+                reason: "the event store stopped meanwhile".to_owned(),
             })
-            .await
+        })
     }
 
     /// Loads a stream: the inline projection's snapshot and the events after it, or all events.
@@ -165,18 +159,8 @@ impl EventStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let query = format!(
-            "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3
-             ORDER BY sequence LIMIT $4"
-        );
-        let rows = sqlx::query(&query)
-            .bind(&stream.aggregate_type)
-            .bind(&stream.aggregate_id)
-            .bind(after.cast_signed())
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.inner.pool)
-            .await?;
-        rows.iter().map(RecordedEvent::from_row).collect()
+        let mut connection = self.inner.pool.acquire().await?;
+        recorded::read_stream(&mut connection, stream, after, limit).await
     }
 
     /// The events of the log after a position, in commit order, at most `limit` of them.
@@ -185,7 +169,7 @@ impl EventStore {
     /// When the database cannot answer, or what is stored is damaged.
     pub async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
         let mut connection = self.inner.pool.acquire().await?;
-        crate::catch_up::read_after(&mut connection, after, limit).await
+        recorded::read_all(&mut connection, after, limit).await
     }
 
     /// Follows the log in commit order, from after a position.
@@ -231,41 +215,8 @@ impl EventStore {
     /// # Errors
     /// When the database cannot answer.
     pub async fn verify_stream(&self, stream: &StreamId) -> Result<Result<u64, ChainFault>, Error> {
-        let head: Option<(i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT version, hash FROM streams WHERE aggregate_type = $1 AND aggregate_id = $2",
-        )
-        .bind(&stream.aggregate_type)
-        .bind(&stream.aggregate_id)
-        .fetch_optional(&self.inner.pool)
-        .await?;
-        let mut verified = (0, GENESIS.to_vec());
-        let mut at_head = None;
-        loop {
-            let events = self.read_stream(stream, verified.0, VERIFY_BATCH).await?;
-            if let Some((version, _)) = &head {
-                let known = events
-                    .iter()
-                    .find(|event| event.sequence == version.unsigned_abs());
-                at_head = known.map(|event| event.hash.clone()).or(at_head);
-            }
-            let last = events.len() < VERIFY_BATCH;
-            verified = match chain::verify(stream, verified, &events) {
-                Ok(verified) => verified,
-                Err(fault) => return Ok(Err(fault)),
-            };
-            if last {
-                break;
-            }
-        }
-        // The stream may have grown since its head was read; what was the head then must be in the chain.
-        if at_head == head.map(|(_, hash)| hash) {
-            return Ok(Ok(verified.0));
-        }
-        Ok(Err(ChainFault {
-            stream: stream.clone(),
-            sequence: verified.0,
-            kind: ChainFaultKind::HeadDiffers,
-        }))
+        let mut connection = self.inner.pool.acquire().await?;
+        chain::verify_stored(&mut connection, stream).await
     }
 }
 
@@ -273,46 +224,4 @@ impl std::fmt::Debug for EventStore {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("EventStore").finish_non_exhaustive()
     }
-}
-
-/// Refuses what cannot be stored before it can spoil a batch.
-fn check(appends: &[Append]) -> Result<(), AppendError> {
-    let invalid = |reason: String| Err(AppendError::Invalid { reason });
-    if appends.is_empty() {
-        return invalid("it has no stream".to_owned());
-    }
-    for (index, append) in appends.iter().enumerate() {
-        if appends[..index]
-            .iter()
-            .any(|earlier| earlier.stream == append.stream)
-        {
-            return invalid(format!("stream {} occurs twice", append.stream));
-        }
-        let texts = [&append.stream.aggregate_type, &append.stream.aggregate_id];
-        if texts
-            .into_iter()
-            .chain(&append.claims)
-            .chain(&append.releases)
-            .any(|text| text.contains('\0'))
-        {
-            return invalid(format!(
-                "the id or a claim of stream {:?} has a NUL character",
-                append.stream.aggregate_id
-            ));
-        }
-        let values = append
-            .events
-            .iter()
-            .flat_map(|event| [&event.payload, &event.metadata])
-            .chain(&append.snapshot);
-        for value in values {
-            if let Some(path) = canonical::unstorable(value) {
-                return invalid(format!(
-                    "stream {}: the text at {path} has a NUL character",
-                    append.stream
-                ));
-            }
-        }
-    }
-    Ok(())
 }

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -70,10 +69,14 @@ pub(crate) async fn wait(wake_ups: &mut watch::Receiver<u64>) {
 
 /// Turns notifications of other processes into wake-ups, until told to stop.
 pub(crate) async fn listen(
-    pool: PgPool,
+    connect: PgConnectOptions,
     committed: Arc<watch::Sender<u64>>,
     stop: CancellationToken,
 ) {
+    // A listener keeps its connection, so it must not be one of the readers'.
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(connect);
     let listening = async {
         loop {
             if let Err(error) = forward(&pool, &committed).await {
@@ -85,7 +88,7 @@ pub(crate) async fn listen(
     stop.run_until_cancelled(listening).await;
 }
 
-async fn forward(pool: &PgPool, committed: &watch::Sender<u64>) -> Result<(), sqlx::Error> {
+async fn forward(pool: &sqlx::PgPool, committed: &watch::Sender<u64>) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     loop {

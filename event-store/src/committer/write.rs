@@ -5,26 +5,22 @@
 //! insert the events and notify. The lock is therefore held for one statement and the commit.
 //!
 //! Deadlocks between processes cannot arise: heads are locked in order, then claims in order, and the
-//! position lock comes last.
+//! position lock comes last. Streams that do not exist yet have no head to lock; the primary key of
+//! `events` tells two creators apart, and the second one tries again and loses.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-use super::Queued;
+use super::rows::Rows;
+use super::{Queued, claims};
 use crate::append::{Append, AppendError, StreamId};
-use crate::chain::{self, GENESIS};
 use crate::error::is_connection_failure;
 use crate::inline::{InlineProjection, StreamChange};
 
-/// Key of the position lock, among PostgreSQL's advisory locks of this database ("HFPOSITN").
-const POSITION_LOCK: i64 = 0x4846_504F_5349_544E;
-
-/// Channel that tells other processes about new positions.
-pub(crate) const CHANNEL: &str = "hyperfleet_events";
-
 /// What became of a batch.
+#[derive(Debug)]
 pub(super) struct Outcome {
     /// For each transaction, why it lost; `None` for winners.
     pub(super) lost: Vec<Option<AppendError>>,
@@ -43,8 +39,13 @@ pub(super) enum BatchError {
     Collided(sqlx::Error),
     #[error("the database refused: {0}")]
     Rejected(sqlx::Error),
-    #[error("the connection was lost while committing: {0}")]
-    OutcomeUnknown(sqlx::Error),
+    /// The commit got no answer. Whoever can find out that it succeeded has the outcome.
+    #[error("the connection was lost while committing: {error}")]
+    OutcomeUnknown {
+        error: sqlx::Error,
+        outcome: Outcome,
+        transaction: Option<String>,
+    },
 }
 
 impl From<sqlx::Error> for BatchError {
@@ -52,22 +53,27 @@ impl From<sqlx::Error> for BatchError {
         if is_connection_failure(&error) {
             return Self::Unavailable(error);
         }
-        let code = error
-            .as_database_error()
-            .and_then(|error| error.code().map(std::borrow::Cow::into_owned));
-        match code.as_deref() {
-            // Serialization failure, deadlock, lock timeout, and a stream that another process created
-            // in the same moment.
-            Some("40001" | "40P01" | "55P03" | "23505") => Self::Collided(error),
-            _ => Self::Rejected(error),
+        let database = error.as_database_error();
+        let collided = database.is_some_and(|error| match error.code().as_deref() {
+            // Serialization failure, deadlock, lock timeout.
+            Some("40001" | "40P01" | "55P03") => true,
+            // A stream that another process created in the same moment. A unique key of a read model is
+            // another matter: it is violated again.
+            Some("23505") => matches!(error.table(), Some("events" | "streams")),
+            _ => false,
+        });
+        if collided {
+            Self::Collided(error)
+        } else {
+            Self::Rejected(error)
         }
     }
 }
 
 /// The head of a stream as the database has it.
-struct Head {
-    version: u64,
-    hash: Vec<u8>,
+pub(super) struct Head {
+    pub(super) version: u64,
+    pub(super) hash: Vec<u8>,
 }
 
 pub(super) async fn write(
@@ -82,7 +88,7 @@ pub(super) async fn write(
         .iter()
         .map(|queued| version_conflict(&queued.appends, &heads))
         .collect();
-    take_claims(&mut transaction, batch, &mut lost).await?;
+    claims::settle(&mut transaction, batch, &mut lost).await?;
     let winners: Vec<&Append> = batch
         .iter()
         .zip(&lost)
@@ -96,52 +102,69 @@ pub(super) async fn write(
         }
     }
     let rows = Rows::of(&winners, &heads, recorded_at);
-    let events = u32::try_from(rows.sequences.len()).unwrap_or(u32::MAX);
-    let position = if events == 0 {
-        0
-    } else {
-        rows.insert(&mut transaction, position_lock).await?
-    };
-    transaction.commit().await.map_err(|error| {
-        if is_connection_failure(&error) {
-            BatchError::OutcomeUnknown(error)
-        } else {
-            error.into()
-        }
-    })?;
-    Ok(Outcome {
+    let mut outcome = Outcome {
         lost,
-        position,
-        events,
-    })
+        position: 0,
+        events: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+    };
+    let mut transaction_id = None;
+    if outcome.events > 0 {
+        let (position, id) = rows.insert(&mut transaction, position_lock).await?;
+        outcome.position = position;
+        transaction_id = Some(id);
+    }
+    match transaction.commit().await {
+        Ok(()) => Ok(outcome),
+        Err(error) if was_ended_for_idling(&error) => Err(BatchError::Unavailable(error)),
+        Err(error) if is_connection_failure(&error) => Err(BatchError::OutcomeUnknown {
+            error,
+            outcome,
+            transaction: transaction_id,
+        }),
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Locks the heads of every stream, in order, and reads the one clock that all processes share.
+/// What became of a transaction: `committed`, `aborted` or `in progress`; nothing when it is too old.
+pub(super) async fn status(
+    connection: &mut PgConnection,
+    transaction: &str,
+) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar("SELECT coalesce(pg_xact_status($1::text::xid8), '')")
+        .bind(transaction)
+        .fetch_one(connection)
+        .await
+}
+
+/// The server ends a transaction that idles (a stopped process, for example) before it reads the commit.
+fn was_ended_for_idling(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("25P03"))
+}
+
+/// Locks the heads of every stream, in order, and then reads the one clock that all processes share, so
+/// that times grow with the sequence of a stream.
 async fn lock_heads(
     connection: &mut PgConnection,
     batch: &[Queued],
 ) -> Result<(HashMap<StreamId, Head>, DateTime<Utc>), BatchError> {
-    let mut streams: Vec<&StreamId> = batch
+    let streams = batch
         .iter()
         .flat_map(|queued| &queued.appends)
-        .map(|append| &append.stream)
-        .collect();
-    streams.sort_unstable();
-    let types: Vec<&str> = streams
-        .iter()
-        .map(|stream| stream.aggregate_type.as_str())
-        .collect();
-    let ids: Vec<&str> = streams
-        .iter()
-        .map(|stream| stream.aggregate_id.as_str())
-        .collect();
+        .map(|append| &append.stream);
+    let (types, ids): (Vec<&str>, Vec<&str>) = streams
+        .map(|stream| (stream.aggregate_type.as_str(), stream.aggregate_id.as_str()))
+        .unzip();
     let rows = sqlx::query(
         "WITH locked AS (
              SELECT aggregate_type, aggregate_id, version, hash FROM streams
              WHERE (aggregate_type, aggregate_id) IN (SELECT * FROM UNNEST($1::text[], $2::text[]))
              ORDER BY aggregate_type, aggregate_id FOR UPDATE
+         ), clock AS MATERIALIZED (
+             SELECT count(*) AS locked, clock_timestamp() AS now FROM locked
          )
-         SELECT clock.now, locked.* FROM (SELECT clock_timestamp() AS now) AS clock LEFT JOIN locked ON true",
+         SELECT clock.now, locked.* FROM clock LEFT JOIN locked ON true",
     )
     .bind(types)
     .bind(ids)
@@ -181,102 +204,6 @@ fn version_conflict(appends: &[Append], heads: &HashMap<StreamId, Head>) -> Opti
     })
 }
 
-/// Takes the claims of those who have not lost, marks who loses by them, and gives up releases.
-async fn take_claims(
-    connection: &mut PgConnection,
-    batch: &[Queued],
-    lost: &mut [Option<AppendError>],
-) -> Result<(), BatchError> {
-    let wanted: BTreeMap<&str, (usize, &StreamId)> =
-        claims_of(batch, lost, |append| &append.claims);
-    if !wanted.is_empty() {
-        let mut taken = insert_claims(connection, &wanted).await?;
-        for (key, (index, _)) in &wanted {
-            if !taken.contains(*key) {
-                lost[*index] = Some(AppendError::ClaimTaken {
-                    key: (*key).to_owned(),
-                });
-            }
-        }
-        taken.retain(|key| {
-            wanted
-                .get(key.as_str())
-                .is_some_and(|(index, _)| lost[*index].is_some())
-        });
-        if !taken.is_empty() {
-            // Taken by a transaction that lost another of its claims. Keys that its streams held
-            // before are not here: they were not inserted.
-            let keys: Vec<&String> = taken.iter().collect();
-            sqlx::query("DELETE FROM claims WHERE key = ANY($1)")
-                .bind(keys)
-                .execute(&mut *connection)
-                .await?;
-        }
-    }
-    let released = claims_of(batch, lost, |append| &append.releases);
-    if !released.is_empty() {
-        let keys: Vec<&str> = released.keys().copied().collect();
-        let ids: Vec<&str> = released
-            .values()
-            .map(|(_, stream)| stream.aggregate_id.as_str())
-            .collect();
-        sqlx::query(
-            "DELETE FROM claims USING UNNEST($1::text[], $2::text[]) AS released (key, id)
-             WHERE claims.key = released.key AND claims.aggregate_id = released.id",
-        )
-        .bind(keys)
-        .bind(ids)
-        .execute(connection)
-        .await?;
-    }
-    Ok(())
-}
-
-fn claims_of<'a>(
-    batch: &'a [Queued],
-    lost: &[Option<AppendError>],
-    member: impl Fn(&Append) -> &Vec<String>,
-) -> BTreeMap<&'a str, (usize, &'a StreamId)> {
-    batch
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| lost[*index].is_none())
-        .flat_map(|(index, queued)| queued.appends.iter().map(move |append| (index, append)))
-        .flat_map(|(index, append)| {
-            member(append)
-                .iter()
-                .map(move |key| (key.as_str(), (index, &append.stream)))
-        })
-        .collect()
-}
-
-/// The keys that are now held by the streams that want them.
-async fn insert_claims(
-    connection: &mut PgConnection,
-    wanted: &BTreeMap<&str, (usize, &StreamId)>,
-) -> Result<HashSet<String>, BatchError> {
-    let keys: Vec<&str> = wanted.keys().copied().collect();
-    let types: Vec<&str> = wanted
-        .values()
-        .map(|(_, stream)| stream.aggregate_type.as_str())
-        .collect();
-    let ids: Vec<&str> = wanted
-        .values()
-        .map(|(_, stream)| stream.aggregate_id.as_str())
-        .collect();
-    let taken: Vec<String> = sqlx::query_scalar(
-        "INSERT INTO claims (key, aggregate_type, aggregate_id)
-         SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[]) ORDER BY 1
-         ON CONFLICT (key) DO NOTHING RETURNING key",
-    )
-    .bind(keys)
-    .bind(types)
-    .bind(ids)
-    .fetch_all(connection)
-    .await?;
-    Ok(taken.into_iter().collect())
-}
-
 fn changes(winners: &[&Append], recorded_at: DateTime<Utc>) -> Vec<StreamChange> {
     winners
         .iter()
@@ -290,121 +217,4 @@ fn changes(winners: &[&Append], recorded_at: DateTime<Utc>) -> Vec<StreamChange>
             recorded_at,
         })
         .collect()
-}
-
-/// The columns of the new events and heads.
-#[derive(Default)]
-struct Rows<'a> {
-    types: Vec<&'a str>,
-    ids: Vec<&'a str>,
-    sequences: Vec<i64>,
-    event_types: Vec<&'a str>,
-    event_versions: Vec<&'a str>,
-    payloads: Vec<&'a serde_json::Value>,
-    metadata: Vec<&'a serde_json::Value>,
-    hashes: Vec<Vec<u8>>,
-    head_types: Vec<&'a str>,
-    head_ids: Vec<&'a str>,
-    head_versions: Vec<i64>,
-    head_hashes: Vec<Vec<u8>>,
-    recorded_at: DateTime<Utc>,
-}
-
-impl<'a> Rows<'a> {
-    fn of(
-        winners: &[&'a Append],
-        heads: &HashMap<StreamId, Head>,
-        recorded_at: DateTime<Utc>,
-    ) -> Self {
-        let mut rows = Self {
-            recorded_at,
-            ..Self::default()
-        };
-        for append in winners.iter().filter(|append| !append.events.is_empty()) {
-            let mut hash = heads
-                .get(&append.stream)
-                .map_or_else(|| GENESIS.to_vec(), |head| head.hash.clone());
-            for (sequence, event) in (append.expected + 1..).zip(&append.events) {
-                let link = chain::Link {
-                    sequence,
-                    event_type: &event.event_type,
-                    event_version: &event.event_version,
-                    payload: &event.payload,
-                    metadata: &event.metadata,
-                    recorded_at,
-                };
-                hash = chain::hash(&hash, &link).to_vec();
-                rows.types.push(&append.stream.aggregate_type);
-                rows.ids.push(&append.stream.aggregate_id);
-                rows.sequences.push(sequence.cast_signed());
-                rows.event_types.push(&event.event_type);
-                rows.event_versions.push(&event.event_version);
-                rows.payloads.push(&event.payload);
-                rows.metadata.push(&event.metadata);
-                rows.hashes.push(hash.clone());
-            }
-            rows.head_types.push(&append.stream.aggregate_type);
-            rows.head_ids.push(&append.stream.aggregate_id);
-            rows.head_versions.push(append.version().cast_signed());
-            rows.head_hashes.push(hash);
-        }
-        rows
-    }
-
-    /// Moves the heads, inserts the events and notifies, in the one statement that holds the position
-    /// lock. A position is drawn only after the lock is held: the lock's row is joined first, and the
-    /// sequence is called above the join.
-    async fn insert(
-        self,
-        connection: &mut PgConnection,
-        position_lock: bool,
-    ) -> Result<u64, BatchError> {
-        let position: i64 = sqlx::query_scalar(
-            "WITH position_lock AS MATERIALIZED (
-                 SELECT CASE WHEN $15 THEN pg_advisory_xact_lock($16) END
-             ), input AS MATERIALIZED (
-                 SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
-                     $6::jsonb[], $7::jsonb[], $8::bytea[]) WITH ORDINALITY
-                     AS input (aggregate_type, aggregate_id, sequence, event_type, event_version,
-                         payload, metadata, hash, place)
-             ), heads AS (
-                 INSERT INTO streams AS head (aggregate_type, aggregate_id, version, hash)
-                 SELECT new.aggregate_type, new.aggregate_id, new.version, new.hash
-                 FROM UNNEST($9::text[], $10::text[], $11::bigint[], $12::bytea[])
-                     AS new (aggregate_type, aggregate_id, version, hash)
-                 ON CONFLICT (aggregate_type, aggregate_id)
-                 DO UPDATE SET version = excluded.version, hash = excluded.hash
-             ), inserted AS (
-                 INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version,
-                     payload, metadata, hash, recorded_at, position)
-                 SELECT placed.*, $13, nextval('event_position')
-                 FROM (
-                     SELECT aggregate_type, aggregate_id, sequence, event_type, event_version,
-                         payload, metadata, hash
-                     FROM position_lock CROSS JOIN input ORDER BY place
-                 ) AS placed
-                 RETURNING position
-             )
-             SELECT max(position), pg_notify($14, max(position)::text) FROM inserted",
-        )
-        .bind(self.types)
-        .bind(self.ids)
-        .bind(self.sequences)
-        .bind(self.event_types)
-        .bind(self.event_versions)
-        .bind(self.payloads)
-        .bind(self.metadata)
-        .bind(self.hashes)
-        .bind(self.head_types)
-        .bind(self.head_ids)
-        .bind(self.head_versions)
-        .bind(self.head_hashes)
-        .bind(self.recorded_at)
-        .bind(CHANNEL)
-        .bind(position_lock)
-        .bind(POSITION_LOCK)
-        .fetch_one(connection)
-        .await?;
-        Ok(position.unsigned_abs())
-    }
 }

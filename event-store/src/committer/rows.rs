@@ -1,0 +1,140 @@
+//! The last statement of a batch: heads, positions, events and the notification.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::write::Head;
+use crate::append::{Append, StreamId};
+use crate::chain::{self, GENESIS};
+
+/// Key of the position lock, among PostgreSQL's advisory locks of this database ("HFPOSITN").
+const POSITION_LOCK: i64 = 0x4846_504F_5349_544E;
+
+/// Channel that tells other processes about new positions.
+pub(crate) const CHANNEL: &str = "hyperfleet_events";
+
+/// The columns of the new events and heads.
+#[derive(Default)]
+pub(super) struct Rows<'a> {
+    types: Vec<&'a str>,
+    ids: Vec<&'a str>,
+    sequences: Vec<i64>,
+    event_types: Vec<&'a str>,
+    event_versions: Vec<&'a str>,
+    payloads: Vec<&'a serde_json::Value>,
+    metadata: Vec<&'a serde_json::Value>,
+    hashes: Vec<Vec<u8>>,
+    head_types: Vec<&'a str>,
+    head_ids: Vec<&'a str>,
+    head_versions: Vec<i64>,
+    head_hashes: Vec<Vec<u8>>,
+    recorded_at: DateTime<Utc>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.sequences.len()
+    }
+
+    pub(super) fn of(
+        winners: &[&'a Append],
+        heads: &HashMap<StreamId, Head>,
+        recorded_at: DateTime<Utc>,
+    ) -> Self {
+        let mut rows = Self {
+            recorded_at,
+            ..Self::default()
+        };
+        for append in winners.iter().filter(|append| !append.events.is_empty()) {
+            let mut hash = heads
+                .get(&append.stream)
+                .map_or_else(|| GENESIS.to_vec(), |head| head.hash.clone());
+            for (sequence, event) in (append.expected + 1..).zip(&append.events) {
+                let link = chain::Link {
+                    stream: &append.stream,
+                    sequence,
+                    event_type: &event.event_type,
+                    event_version: &event.event_version,
+                    payload: &event.payload,
+                    metadata: &event.metadata,
+                    recorded_at,
+                };
+                hash = chain::hash(&hash, &link).to_vec();
+                rows.types.push(&append.stream.aggregate_type);
+                rows.ids.push(&append.stream.aggregate_id);
+                rows.sequences.push(sequence.cast_signed());
+                rows.event_types.push(&event.event_type);
+                rows.event_versions.push(&event.event_version);
+                rows.payloads.push(&event.payload);
+                rows.metadata.push(&event.metadata);
+                rows.hashes.push(hash.clone());
+            }
+            rows.head_types.push(&append.stream.aggregate_type);
+            rows.head_ids.push(&append.stream.aggregate_id);
+            rows.head_versions.push(append.version().cast_signed());
+            rows.head_hashes.push(hash);
+        }
+        rows
+    }
+
+    /// Moves the heads, inserts the events and notifies, in the one statement that holds the position
+    /// lock. A position is drawn only after the lock is held: the lock's row is joined first, and the
+    /// sequence is called above the join.
+    ///
+    /// Returns the highest position and the transaction's id.
+    pub(super) async fn insert(
+        self,
+        connection: &mut PgConnection,
+        position_lock: bool,
+    ) -> Result<(u64, String), sqlx::Error> {
+        let (position, transaction): (i64, String) = sqlx::query_as(
+            "WITH position_lock AS MATERIALIZED (
+                 SELECT CASE WHEN $15 THEN pg_advisory_xact_lock($16) END
+             ), input AS MATERIALIZED (
+                 SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
+                     $6::jsonb[], $7::jsonb[], $8::bytea[]) WITH ORDINALITY
+                     AS input (aggregate_type, aggregate_id, sequence, event_type, event_version,
+                         payload, metadata, hash, place)
+             ), heads AS (
+                 INSERT INTO streams AS head (aggregate_type, aggregate_id, version, hash)
+                 SELECT new.aggregate_type, new.aggregate_id, new.version, new.hash
+                 FROM UNNEST($9::text[], $10::text[], $11::bigint[], $12::bytea[])
+                     AS new (aggregate_type, aggregate_id, version, hash)
+                 ON CONFLICT (aggregate_type, aggregate_id)
+                 DO UPDATE SET version = excluded.version, hash = excluded.hash
+             ), inserted AS (
+                 INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version,
+                     payload, metadata, hash, recorded_at, position)
+                 SELECT placed.*, $13, nextval('event_position')
+                 FROM (
+                     SELECT aggregate_type, aggregate_id, sequence, event_type, event_version,
+                         payload, metadata, hash
+                     FROM position_lock CROSS JOIN input ORDER BY place
+                 ) AS placed
+                 RETURNING position
+             )
+             SELECT max(position), pg_current_xact_id()::text, pg_notify($14, max(position)::text) FROM inserted",
+        )
+        .bind(self.types)
+        .bind(self.ids)
+        .bind(self.sequences)
+        .bind(self.event_types)
+        .bind(self.event_versions)
+        .bind(self.payloads)
+        .bind(self.metadata)
+        .bind(self.hashes)
+        .bind(self.head_types)
+        .bind(self.head_ids)
+        .bind(self.head_versions)
+        .bind(self.head_hashes)
+        .bind(self.recorded_at)
+        .bind(CHANNEL)
+        .bind(position_lock)
+        .bind(POSITION_LOCK)
+        .fetch_one(connection)
+        .await?;
+        Ok((position.unsigned_abs(), transaction))
+    }
+}

@@ -1,0 +1,159 @@
+//! The hash chain over what the database gives back.
+
+use hyperfleet_event_store::{ChainFault, ChainFaultKind, EventStore};
+use hyperfleet_test_support::{TestDatabase, database};
+use serde_json::{Value, json};
+
+use crate::fixture::{one, open, stream};
+
+async fn five_events(store: &EventStore, id: &str) {
+    for version in 0..5 {
+        store
+            .append(vec![one(id, version, json!({"number": version}))])
+            .await
+            .unwrap();
+    }
+}
+
+async fn tamper(database: &TestDatabase, statement: &str) {
+    let done = sqlx::query(statement)
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    assert!(done.rows_affected() > 0, "nothing tampered with");
+}
+
+fn fault(sequence: u64, kind: ChainFaultKind) -> Result<u64, ChainFault> {
+    Err(ChainFault {
+        stream: stream("a"),
+        sequence,
+        kind,
+    })
+}
+
+#[tokio::test]
+async fn what_the_database_spells_differently_verifies() {
+    let database = database().await;
+    let store = open(&database).await;
+    let spellings = [
+        "1.0",
+        "1e3",
+        "-0.0",
+        "0.1",
+        "9007199254740993",
+        "1e21",
+        "-1e-7",
+        "1.5e300",
+        "18446744073709551615",
+        "-9223372036854775808",
+        "1.2345678901234568e18",
+        "0.30000000000000004",
+        "null",
+        "true",
+        r#""""#,
+        r#""ü 😀 \u2028 \ud83d\ude00 \u0001 \" \\ ￿""#,
+        r#"{"b":{"z":1,"a":[{},[]]},"a":null,"ä":1,"aa":2}"#,
+    ];
+    for (version, spelling) in (0..).zip(spellings) {
+        let payload: Value = serde_json::from_str(spelling).unwrap();
+        store
+            .append(vec![one("a", version, payload)])
+            .await
+            .unwrap();
+    }
+    let verified = store.verify_stream(&stream("a")).await.unwrap();
+    assert_eq!(verified, Ok(spellings.len() as u64));
+    assert_eq!(store.verify_stream(&stream("none")).await.unwrap(), Ok(0));
+}
+
+#[tokio::test]
+async fn an_altered_event_is_named() {
+    let database = database().await;
+    let store = open(&database).await;
+    for (statement, sequence) in [
+        (
+            "UPDATE events SET payload = '{\"number\": 9}' WHERE aggregate_id = 'a' AND sequence = 5",
+            5,
+        ),
+        (
+            "UPDATE events SET metadata = '{}' WHERE aggregate_id = 'a' AND sequence = 4",
+            4,
+        ),
+        (
+            "UPDATE events SET event_type = 'x' WHERE aggregate_id = 'a' AND sequence = 3",
+            3,
+        ),
+        (
+            "UPDATE events SET recorded_at = recorded_at + interval '1 us' WHERE aggregate_id = 'a' AND sequence = 2",
+            2,
+        ),
+        (
+            "UPDATE events SET event_version = '2' WHERE aggregate_id = 'a' AND sequence = 1",
+            1,
+        ),
+    ] {
+        if sequence == 5 {
+            five_events(&store, "a").await;
+        }
+        tamper(&database, statement).await;
+        let verified = store.verify_stream(&stream("a")).await.unwrap();
+        assert_eq!(
+            verified,
+            fault(sequence, ChainFaultKind::Altered),
+            "{statement}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_event_is_named() {
+    let database = database().await;
+    let store = open(&database).await;
+    five_events(&store, "a").await;
+    tamper(&database, "DELETE FROM events WHERE sequence = 5").await;
+    let cut = store.verify_stream(&stream("a")).await.unwrap();
+    assert_eq!(cut, fault(5, ChainFaultKind::Missing));
+    tamper(&database, "DELETE FROM events WHERE sequence = 2").await;
+    let holed = store.verify_stream(&stream("a")).await.unwrap();
+    assert_eq!(holed, fault(2, ChainFaultKind::Missing));
+    tamper(&database, "DELETE FROM events").await;
+    let emptied = store.verify_stream(&stream("a")).await.unwrap();
+    assert_eq!(emptied, fault(1, ChainFaultKind::Missing));
+}
+
+#[tokio::test]
+async fn a_head_that_is_not_the_end_is_found() {
+    let database = database().await;
+    let store = open(&database).await;
+    five_events(&store, "a").await;
+    tamper(&database, "UPDATE streams SET hash = '\\x00'").await;
+    let forged = store.verify_stream(&stream("a")).await.unwrap();
+    assert_eq!(forged, fault(5, ChainFaultKind::HeadDiffers));
+    tamper(&database, "DELETE FROM streams").await;
+    let headless = store.verify_stream(&stream("a")).await.unwrap();
+    assert_eq!(headless, fault(5, ChainFaultKind::HeadDiffers));
+}
+
+#[tokio::test]
+async fn a_stream_cannot_pass_for_another() {
+    let database = database().await;
+    let store = open(&database).await;
+    five_events(&store, "b").await;
+    tamper(&database, "UPDATE events SET aggregate_id = 'a'").await;
+    tamper(&database, "UPDATE streams SET aggregate_id = 'a'").await;
+    let moved = store.verify_stream(&stream("a")).await.unwrap();
+    assert_eq!(moved, fault(1, ChainFaultKind::Altered));
+}
+
+#[tokio::test]
+async fn streams_are_listed_in_pages() {
+    let database = database().await;
+    let store = open(&database).await;
+    for id in ["c", "a", "b"] {
+        store.append(vec![one(id, 0, json!(1))]).await.unwrap();
+    }
+    let first = store.streams(None, 2).await.unwrap();
+    assert_eq!(first, [stream("a"), stream("b")]);
+    let rest = store.streams(first.last(), 2).await.unwrap();
+    assert_eq!(rest, [stream("c")]);
+}
