@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use hyperfleet_api_types::client::{Collection, ListOptions};
 use hyperfleet_api_types::{AdapterStatus, Resource};
 use hyperfleet_domain::Registry;
@@ -96,20 +96,25 @@ fn overview(resource: &Resource, now: DateTime<Utc>) -> anyhow::Result<String> {
         "Created",
         &format!(
             "{} by {} ({} ago)",
-            resource.created_time,
+            moment(resource.created_time),
             resource.created_by,
             output::duration(now - resource.created_time)
         ),
     );
     line(
         "Updated",
-        &format!("{} by {}", resource.updated_time, resource.updated_by),
+        &format!(
+            "{} by {}",
+            moment(resource.updated_time),
+            resource.updated_by
+        ),
     );
     if let Some(deleted) = resource.deleted_time {
         line(
             "Deleted",
             &format!(
-                "{deleted} by {}; waiting for adapters to finalize",
+                "{} by {}; waiting for adapters to finalize",
+                moment(deleted),
                 resource.deleted_by.as_deref().unwrap_or("-")
             ),
         );
@@ -124,6 +129,11 @@ fn overview(resource: &Resource, now: DateTime<Utc>) -> anyhow::Result<String> {
         let _ = writeln!(text, "  {row}");
     }
     Ok(text)
+}
+
+/// A time as people read it: to the second, in UTC.
+fn moment(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn conditions(resource: &Resource, now: DateTime<Utc>) -> String {

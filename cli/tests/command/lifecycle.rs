@@ -56,7 +56,7 @@ async fn a_cluster_lives_and_dies_through_user_commands() {
         "ReconciledAll",
         "hypershift",
         "workers",
-        "resource.created",
+        "resource.conditions_changed",
     ] {
         assert!(described.contains(expected), "{expected}: {described}");
     }
