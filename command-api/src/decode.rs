@@ -5,6 +5,7 @@
 
 mod member;
 mod report;
+mod storable;
 
 use std::collections::BTreeMap;
 
@@ -94,7 +95,10 @@ fn object(bytes: &[u8], declares_schema: bool) -> Result<Map<String, Value>, Fau
         ));
     }
     match serde_json::from_slice(bytes) {
-        Ok(Value::Object(document)) => Ok(document),
+        Ok(Value::Object(document)) => {
+            storable::check(&document)?;
+            Ok(document)
+        }
         _ if declares_schema => Err(invalid()),
         Ok(_) => Err(unreadable("the body must be a JSON object")),
         Err(error) => Err(unreadable(&error.to_string())),

@@ -144,7 +144,13 @@ pub async fn claim(pool: &PgPool, request: &ClaimRequest) -> Result<Vec<DueResou
     Ok(due)
 }
 
+/// Rows are locked in the order of ids, as appends do, so that neither waits for the other in a
+/// circle.
 const COMPLETE: &str = "
+WITH locked AS (
+    SELECT resource_id FROM reconcile_queue WHERE resource_id = ANY($1)
+    ORDER BY resource_id FOR UPDATE
+)
 UPDATE reconcile_queue queue
 SET last_published_generation =
         COALESCE(done.published_generation, queue.last_published_generation),
@@ -157,9 +163,10 @@ SET last_published_generation =
         THEN NULL ELSE queue.claimed_until END,
     claim_token = CASE WHEN queue.claim_token = done.token
         THEN NULL ELSE queue.claim_token END
-FROM UNNEST($1::text[], $2::uuid[], $3::integer[], $4::integer[], $5::float8[])
-    AS done (resource_id, token, published_generation, attempt, delay)
-WHERE queue.resource_id = done.resource_id";
+FROM locked
+JOIN UNNEST($1::text[], $2::uuid[], $3::integer[], $4::integer[], $5::float8[])
+    AS done (resource_id, token, published_generation, attempt, delay) USING (resource_id)
+WHERE queue.resource_id = locked.resource_id";
 
 /// Records what became of claimed rows and when they are due again. A row that changed meanwhile
 /// stays due; one whose resource is gone is skipped.
@@ -196,10 +203,15 @@ pub async fn complete(pool: &PgPool, completions: &[Completion]) -> Result<(), E
 }
 
 const RELEASE: &str = "
+WITH locked AS (
+    SELECT resource_id FROM reconcile_queue WHERE resource_id = ANY($1)
+    ORDER BY resource_id FOR UPDATE
+)
 UPDATE reconcile_queue queue
 SET due_time = now() + make_interval(secs => $3), claimed_until = NULL, claim_token = NULL
-FROM UNNEST($1::text[], $2::uuid[]) AS released (resource_id, token)
-WHERE queue.resource_id = released.resource_id AND queue.claim_token = released.token";
+FROM locked JOIN UNNEST($1::text[], $2::uuid[]) AS released (resource_id, token)
+    USING (resource_id)
+WHERE queue.resource_id = locked.resource_id AND queue.claim_token = released.token";
 
 /// Gives claimed rows back unpublished; they are due again after `retry_in`.
 ///

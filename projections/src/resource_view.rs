@@ -55,6 +55,9 @@ pub struct Paged<T> {
 /// # Errors
 /// When the database cannot answer, or the stored state cannot be read.
 pub async fn get(pool: &PgPool, id: &str) -> Result<Option<Resource>, Error> {
+    if !can_be_stored(id) {
+        return Ok(None);
+    }
     let state: Option<Value> =
         sqlx::query_scalar("SELECT state FROM resources WHERE id = $1 AND removed_time IS NULL")
             .bind(id)
@@ -68,6 +71,9 @@ pub async fn get(pool: &PgPool, id: &str) -> Result<Option<Resource>, Error> {
 /// # Errors
 /// When the database cannot answer.
 pub async fn identify(pool: &PgPool, id: &str) -> Result<Option<Identity>, Error> {
+    if !can_be_stored(id) {
+        return Ok(None);
+    }
     let row = sqlx::query("SELECT id, kind, owner_id FROM resources WHERE id = $1")
         .bind(id)
         .fetch_optional(pool)
@@ -145,6 +151,11 @@ fn list_sql(filter: &Filter, order: &Order) -> String {
          ) AS page ON true
          ORDER BY page.place"
     )
+}
+
+/// Whether there can be such a text in the database: PostgreSQL cannot be asked for a NUL character.
+pub(crate) fn can_be_stored(text: &str) -> bool {
+    !text.contains('\0')
 }
 
 /// Reads rows that each carry `total` and perhaps an item.

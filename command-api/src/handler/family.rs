@@ -88,6 +88,10 @@ impl Loader<'_> {
     }
 
     async fn load(&mut self, id: &str) -> Result<Resource, CommandError> {
+        // No id has a NUL character, and PostgreSQL cannot be asked for one.
+        if id.contains('\0') {
+            return Ok(Resource::default());
+        }
         let loaded = self.store.load(&stream(id)).await?;
         self.versions.insert(id.to_owned(), loaded.version);
         let mut resource = match &loaded.snapshot {

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use hyperfleet_domain::resource::{Command, CreateResource, ReferenceInput, References, Refusal};
 
 use super::KindState;
 use super::answer::{self, Answer};
-use super::request::{Body, Caller, CollectionPath, ResourcePath, now};
+use super::request::{Body, Caller, CollectionPath, Ids, ResourcePath, now};
 use crate::decode::{self, Reference};
 
 pub(crate) async fn create(
     State(state): State<KindState>,
-    Path(path): Path<CollectionPath>,
+    Ids(path): Ids<CollectionPath>,
     caller: Caller,
     Body(bytes): Body,
 ) -> Answer {

@@ -3,20 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_domain::resource::{Command, DeleteResource, ForceDeleteResource, Refusal};
 
 use super::KindState;
 use super::answer::{self, Answer, Failure};
-use super::request::{Body, Caller, ResourcePath, now};
+use super::request::{Body, Caller, Ids, ResourcePath, now};
 use crate::decode;
 use crate::handler::CommandError;
 
 pub(crate) async fn delete(
     State(state): State<KindState>,
-    Path(path): Path<ResourcePath>,
+    Ids(path): Ids<ResourcePath>,
     caller: Caller,
 ) -> Answer {
     let command = Command::Delete(DeleteResource {
@@ -47,7 +47,7 @@ fn missing(state: &KindState, error: CommandError) -> Failure {
 
 pub(crate) async fn force_delete(
     State(state): State<KindState>,
-    Path(path): Path<ResourcePath>,
+    Ids(path): Ids<ResourcePath>,
     caller: Caller,
     Body(bytes): Body,
 ) -> Answer {

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use hyperfleet_domain::resource::{Command, PatchResource};
 
 use super::KindState;
 use super::answer::{self, Answer};
 use super::create::references;
-use super::request::{Body, Caller, ResourcePath, now};
+use super::request::{Body, Caller, Ids, ResourcePath, now};
 use crate::decode;
 
 pub(crate) async fn patch(
     State(state): State<KindState>,
-    Path(path): Path<ResourcePath>,
+    Ids(path): Ids<ResourcePath>,
     caller: Caller,
     Body(bytes): Body,
 ) -> Answer {

@@ -1,6 +1,6 @@
 //! `PUT` on statuses: an adapter reports what it found.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use hyperfleet_api_types::AdapterStatusMetadata;
 use hyperfleet_domain::adapter_status::AdapterMetadata;
@@ -8,13 +8,13 @@ use hyperfleet_domain::resource::{Command, ReportAdapterStatus, ReportedConditio
 
 use super::KindState;
 use super::answer::{self, Answer};
-use super::request::{Body, Caller, ResourcePath, now};
+use super::request::{Body, Caller, Ids, ResourcePath, now};
 use crate::decode;
 
 /// 201 with the status as stored; 204 when the report is outdated and dropped.
 pub(crate) async fn report(
     State(state): State<KindState>,
-    Path(path): Path<ResourcePath>,
+    Ids(path): Ids<ResourcePath>,
     caller: Caller,
     Body(bytes): Body,
 ) -> Answer {

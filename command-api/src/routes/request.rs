@@ -1,7 +1,7 @@
 //! What every write route reads of a request: its path, its body, who sent it, and its id.
 
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
@@ -11,6 +11,7 @@ use hyperfleet_domain::resource::Command;
 use hyperfleet_domain::timestamp;
 use hyperfleet_runtime::http::RequestId;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::answer::Failure;
 use super::{KindState, MAX_BODY_BYTES};
@@ -27,6 +28,21 @@ pub(crate) struct ResourcePath {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct CollectionPath {
     pub(crate) parent_id: Option<String>,
+}
+
+/// The ids of the path. One that is no text names no resource.
+pub(crate) struct Ids<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<KindState> for Ids<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &KindState) -> Result<Self, Failure> {
+        let Ok(Path(ids)) = Path::from_request_parts(parts, state).await else {
+            let detail = format!("{} not found", state.kind);
+            return Err(Fault::new(codes::RESOURCE_NOT_FOUND, detail).into());
+        };
+        Ok(Self(ids))
+    }
 }
 
 /// Who sends the request, and as part of what.

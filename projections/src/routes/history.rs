@@ -1,17 +1,17 @@
 //! Reading recorded events: of one resource, live or removed, or of all that had a name.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use hyperfleet_api_types::FieldError;
 use hyperfleet_api_types::problem::{Fault, codes, constraints};
 
 use super::answer::{self, Answer};
-use super::parameters::{self, Parameters};
+use super::parameters::{self, Ids, Parameters};
 use super::{KindState, QueryState};
 use crate::{history, resource_view};
 
 pub(crate) async fn of_resource(
     State(state): State<KindState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     of(&state, &id, None, &parameters).await
@@ -19,7 +19,7 @@ pub(crate) async fn of_resource(
 
 pub(crate) async fn of_nested_resource(
     State(state): State<KindState>,
-    Path((parent_id, id)): Path<(String, String)>,
+    Ids((parent_id, id)): Ids<(String, String)>,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     of(&state, &id, Some(&parent_id), &parameters).await
@@ -60,7 +60,7 @@ pub(crate) async fn by_name(
 }
 
 fn required<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a str, Fault> {
-    parameters::value(parameters, name).ok_or_else(|| {
+    parameters::text(parameters, name)?.ok_or_else(|| {
         Fault::new(codes::VALIDATION, "Invalid query parameters").with_errors(vec![FieldError {
             field: name.to_owned(),
             message: format!("{name} is required"),

@@ -1,14 +1,34 @@
-//! Query parameters of lists.
+//! Ids of the path, and query parameters of lists.
 //!
 //! Unknown parameters are ignored, as API contract v1 asks. Those that would narrow a list and that
 //! this version does not evaluate are refused instead: an unfiltered answer to a filtered question
 //! is worse than none.
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_api_types::{FieldError, problem};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::resource_view::{Order, Page};
+use super::KindState;
+use super::answer::Failure;
+use crate::resource_view::{Order, Page, can_be_stored};
+
+/// The ids of the path. One that is no text names no resource.
+pub(crate) struct Ids<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<KindState> for Ids<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &KindState) -> Result<Self, Failure> {
+        let Ok(Path(ids)) = Path::from_request_parts(parts, state).await else {
+            let detail = format!("{} not found", state.kind);
+            return Err(Fault::new(codes::RESOURCE_NOT_FOUND, detail).into());
+        };
+        Ok(Self(ids))
+    }
+}
 
 /// The parameters of a request, decoded, in the order sent.
 pub(crate) type Parameters = Vec<(String, String)>;
@@ -30,6 +50,21 @@ pub(crate) fn value<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a st
         .find(|(key, _)| key == name)
         .map(|(_, value)| value.trim())
         .filter(|value| !value.is_empty())
+}
+
+/// The value of a parameter that is compared with stored text.
+pub(crate) fn text<'a>(parameters: &'a Parameters, name: &str) -> Result<Option<&'a str>, Fault> {
+    let value = value(parameters, name);
+    if value.is_none_or(can_be_stored) {
+        return Ok(value);
+    }
+    let error = FieldError {
+        field: name.to_owned(),
+        message: "must not have a NUL character".to_owned(),
+        value: None,
+        constraint: Some(problem::constraints::FORMAT.to_owned()),
+    };
+    Err(Fault::new(codes::VALIDATION, "Invalid query parameters").with_errors(vec![error]))
 }
 
 /// Refuses filters that this version does not evaluate.

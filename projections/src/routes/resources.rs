@@ -1,11 +1,11 @@
 //! Reading resources and their lists.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use hyperfleet_domain::resource::Resource;
 
 use super::KindState;
 use super::answer::{self, Answer, Failure};
-use super::parameters::{self, Parameters};
+use super::parameters::{self, Ids, Parameters};
 use crate::resource_view::{self, Filter};
 
 pub(crate) async fn list(
@@ -17,7 +17,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn list_nested(
     State(state): State<KindState>,
-    Path(parent_id): Path<String>,
+    Ids(parent_id): Ids<String>,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     require_parent(&state, &parent_id).await?;
@@ -35,20 +35,20 @@ async fn list_filtered(
     let filter = Filter {
         kind: Some(state.kind.clone()),
         owner_id,
-        name: parameters::value(parameters, "name").map(str::to_owned),
+        name: parameters::text(parameters, "name")?.map(str::to_owned),
     };
     let found = resource_view::list(&state.query.pool, &filter, &order, page).await?;
     Ok(answer::resource_list(page, &found))
 }
 
-pub(crate) async fn read(State(state): State<KindState>, Path(id): Path<String>) -> Answer {
+pub(crate) async fn read(State(state): State<KindState>, Ids(id): Ids<String>) -> Answer {
     let resource = require(&state, &id, None).await?;
     Ok(answer::document(&resource.document()))
 }
 
 pub(crate) async fn read_nested(
     State(state): State<KindState>,
-    Path((parent_id, id)): Path<(String, String)>,
+    Ids((parent_id, id)): Ids<(String, String)>,
 ) -> Answer {
     require_parent(&state, &parent_id).await?;
     let resource = require(&state, &id, Some(&parent_id)).await?;

@@ -1,16 +1,16 @@
 //! Reading what adapters reported. Parameters are checked before the resource is looked up.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 
 use super::KindState;
 use super::answer::{self, Answer};
-use super::parameters::{self, Parameters};
+use super::parameters::{self, Ids, Parameters};
 use super::resources::require;
 use crate::adapter_statuses;
 
 pub(crate) async fn list(
     State(state): State<KindState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     list_of(&state, &id, None, &parameters).await
@@ -18,7 +18,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn list_nested(
     State(state): State<KindState>,
-    Path((parent_id, id)): Path<(String, String)>,
+    Ids((parent_id, id)): Ids<(String, String)>,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     list_of(&state, &id, Some(&parent_id), &parameters).await

@@ -123,3 +123,33 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     let detail = "the body must be at most 1048576 bytes";
     answer.expect_problem(413, "VAL-006", detail);
 }
+
+#[tokio::test]
+async fn ids_that_cannot_be_are_not_found_and_texts_that_cannot_be_stored_are_refused() {
+    let app = TestApp::start().await;
+    let id = app.cluster("abc").await;
+    let patch = serde_json::json!({"spec": {"a": 1}});
+    for id in ["%00", "%FF", "a%2Fb", "%E2%98%83", "%27%3B--"] {
+        for path in [
+            format!("clusters/{id}"),
+            format!("clusters/{id}/statuses"),
+            format!("clusters/{id}/history"),
+            format!("clusters/{id}/nodepools"),
+            format!("clusters/{id}/nodepools/{id}"),
+        ] {
+            let answer = app.get(&path).await.expect(404);
+            assert_eq!(answer.body["code"], "HYPERFLEET-NTF-001", "{path}");
+        }
+        app.patch(&format!("clusters/{id}"), &patch)
+            .await
+            .expect(404);
+        app.delete(&format!("clusters/{id}")).await.expect(404);
+    }
+    app.get("clusters?name=%00").await.expect(400);
+    app.get("history?kind=Cluster&name=%00").await.expect(400);
+    for body in [r#"{"spec":{"a":"\u0000"}}"#, r#"{"spec":{"a\u0000":1}}"#] {
+        let path = format!("/api/hyperfleet/v1/clusters/{id}");
+        let answer = app.send(Method::PATCH, &path, &[], body).await.expect(400);
+        assert_eq!(answer.body["code"], "HYPERFLEET-VAL-006");
+    }
+}

@@ -51,7 +51,13 @@ pub(crate) fn configuration(folder: &str, url: &str) -> Config {
         &folder.join("adapter-task-config.yaml"),
         &BTreeMap::new(),
     )
-    .unwrap_or_else(|error| panic!("{}: {error}: {:?}", folder.display(), std::error::Error::source(&error)));
+    .unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}: {:?}",
+            folder.display(),
+            std::error::Error::source(&error)
+        )
+    });
     url.clone_into(&mut config.adapter.api.base_url);
     config
 }
