@@ -5,6 +5,7 @@
 )]
 
 mod check;
+mod coverage;
 mod openapi;
 mod postgres;
 mod process;
@@ -34,6 +35,8 @@ enum Chore {
     Test(test::Arguments),
     /// Check the structural rules of the repository.
     Check(check::Arguments),
+    /// Measure which lines the tests run.
+    Coverage(coverage::Arguments),
     /// Write the OpenAPI document, docs/openapi.json.
     Openapi(openapi::Arguments),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Check(arguments) => check::run(&arguments),
+        Chore::Coverage(arguments) => coverage::run(&arguments),
         Chore::Openapi(arguments) => openapi::run(&arguments),
     };
     match outcome {

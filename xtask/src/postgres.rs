@@ -251,7 +251,7 @@ fn serve(
         .args(["-c", "listen_addresses=127.0.0.1"])
         .arg(format!("--port={port}"))
         .arg(format!("--unix_socket_directories={}", folder.display()))
-        .args(["-c", "max_connections=300", "-c", "max_wal_size=4GB"]);
+        .args(["-c", "max_connections=500", "-c", "max_wal_size=4GB"]);
     if durability == Durability::None {
         postgres
             .args(["-c", "fsync=off", "-c", "synchronous_commit=off"])
