@@ -64,7 +64,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         "info"
     };
     let level = arguments.log_level.as_deref().unwrap_or(default_level);
-    telemetry::init(level, arguments.log_format.into())?;
+    let identity =
+        telemetry::Identity::new(component(&arguments.command), env!("CARGO_PKG_VERSION"));
+    telemetry::init(level, arguments.log_format.into(), identity)?;
     let shutdown = CancellationToken::new();
     if serves {
         hyperfleet_runtime::shutdown::on_signals(shutdown.clone())?;
@@ -98,5 +100,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             );
             Ok(())
         }
+    }
+}
+
+/// The role in the lines of the log.
+fn component(command: &Command) -> &'static str {
+    match command {
+        Command::Api(_) => "api",
+        Command::Sentinel(_) => "sentinel",
+        Command::Adapter(_) => "adapter",
+        _ => "hyperfleet",
     }
 }

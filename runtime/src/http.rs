@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE, VARY};
+use axum::http::header::{ALLOW, CONTENT_TYPE, LOCATION, VARY};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -25,9 +25,10 @@ use hyperfleet_api_types::PROBLEM_MEDIA_TYPE;
 use hyperfleet_api_types::problem::{Fault, codes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
 use tower::util::MapRequestLayer;
-use tower::{Layer as _, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
 
 pub use self::metrics::HttpMetrics;
 pub use self::request_id::RequestId;
@@ -65,14 +66,16 @@ struct Context {
 pub fn layered(router: Router, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Router {
     let context = Context { clock, ids };
     let routed = router
+        // Inside the request's id, so that the answer to a panic names it.
+        .route_layer(CatchPanicLayer::custom(panicked))
         .route_layer(middleware::from_fn_with_state(context.clone(), identified))
         .fallback(unknown_path);
-    // A trailing slash must go before routing, hence around the router and not inside it.
+    // A path is cleaned before routing, hence around the router and not inside it.
     let routed = MapRequestLayer::new(without_trailing_slash).layer(routed);
-    let layers = ServiceBuilder::new()
+    Router::new()
+        .fallback_service(routed)
         .layer(middleware::from_fn_with_state(context, answered))
-        .layer(CatchPanicLayer::custom(panicked));
-    Router::new().fallback_service(routed).layer(layers)
+        .layer(middleware::from_fn(to_clean_path))
 }
 
 /// Serves until shutdown, then finishes open requests for at most `drain`.
@@ -111,8 +114,10 @@ async fn identified(State(context): State<Context>, mut request: Request, next: 
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let started = Instant::now();
-    tracing::debug!(request_id = %id, %method, path, "HTTP request received");
-    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let span = tracing::info_span!("request", request_id = %id, %method, path);
+    tracing::debug!(parent: &span, "HTTP request received");
+    let answer = next.run(request).instrument(span.clone());
+    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
         Ok(response) => response,
         Err(_) => FaultResponse(Fault::new(
             codes::SERVICE_TIMEOUT,
@@ -125,8 +130,7 @@ async fn identified(State(context): State<Context>, mut request: Request, next: 
     }
     let status_code = response.status().as_u16();
     let duration_ms = started.elapsed().as_millis();
-    tracing::info!(request_id = %id, %method, path, status_code, duration_ms, "HTTP request completed");
-    let mut response = response;
+    tracing::info!(parent: &span, status_code, duration_ms, "HTTP request completed");
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
@@ -184,6 +188,25 @@ fn wrong_method(response: &Response) -> Response {
 async fn unknown_path(uri: Uri) -> FaultResponse {
     let detail = format!("The requested endpoint '{}' does not exist", uri.path());
     FaultResponse(Fault::new(codes::ENDPOINT_NOT_FOUND, detail))
+}
+
+/// Sends a path with `//` to the same path without.
+async fn to_clean_path(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if !path.contains("//") {
+        return next.run(request).await;
+    }
+    let mut clean = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !clean.ends_with('/') {
+            clean.push(character);
+        }
+    }
+    if let Some(query) = request.uri().query() {
+        clean.push('?');
+        clean.push_str(query);
+    }
+    (StatusCode::MOVED_PERMANENTLY, [(LOCATION, clean)]).into_response()
 }
 
 /// Strips exactly one trailing slash.

@@ -1,5 +1,7 @@
 //! Logs, on standard error: standard output belongs to what commands print.
 
+mod json;
+
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
@@ -14,6 +16,28 @@ pub enum Format {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Who writes the lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The role, e.g. `api` or `sentinel`.
+    pub component: String,
+    /// Version of the program.
+    pub version: String,
+    /// The machine.
+    pub hostname: String,
+}
+
+impl Identity {
+    /// A role of this version on this machine.
+    pub fn new(component: impl Into<String>, version: impl Into<String>) -> Self {
+        Self {
+            component: component.into(),
+            version: version.into(),
+            hostname: hostname(),
+        }
+    }
 }
 
 /// Why logging could not be set up.
@@ -39,18 +63,32 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// See [`TelemetryError`].
-pub fn init(level: &str, format: Format) -> Result<(), TelemetryError> {
+pub fn init(level: &str, format: Format, identity: Identity) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(level).map_err(|source| TelemetryError::Level {
         level: level.to_owned(),
         source,
     })?;
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         Format::Text => registry
-            .with(lines.with_ansi(std::io::stderr().is_terminal()))
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_ansi(std::io::stderr().is_terminal()),
+            )
             .try_init(),
-        Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        Format::Json => registry
+            .with(json::JsonLines::new(identity, std::io::stderr))
+            .try_init(),
     }
     .map_err(TelemetryError::Twice)
+}
+
+/// The name of this machine; containers have it in the environment, others in the kernel.
+fn hostname() -> String {
+    std::env::var_os("HOSTNAME")
+        .map(|name| name.to_string_lossy().into_owned())
+        .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
 }

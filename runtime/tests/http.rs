@@ -1,6 +1,7 @@
 //! The layers that every server shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -9,10 +10,14 @@ use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_runtime::health::Health;
-use hyperfleet_runtime::http::{FaultResponse, HttpMetrics, layered};
+use hyperfleet_runtime::http::{FaultResponse, HttpMetrics, layered, serve};
 use hyperfleet_runtime::{ManualClock, SequentialIds};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+/// Longer than any of these tests should take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn router() -> Router {
     let routes = Router::new()
@@ -29,7 +34,7 @@ fn router() -> Router {
             "/v1/panic",
             get(async || -> &'static str { panic!("oops") }),
         );
-    let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
+    let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().expect("a time"));
     layered(routes, Arc::new(clock), Arc::new(SequentialIds::new()))
 }
 
@@ -38,12 +43,13 @@ async fn send(method: &str, path: &str) -> Response<Body> {
         .method(method)
         .uri(path)
         .body(Body::empty())
-        .unwrap();
-    router().oneshot(request).await.unwrap()
+        .expect("a request");
+    router().oneshot(request).await.expect("an answer")
 }
 
 async fn json_body(response: Response<Body>) -> Value {
-    serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+    let body = response.into_body().collect().await.expect("a body");
+    serde_json::from_slice(&body.to_bytes()).expect("JSON")
 }
 
 #[tokio::test]
@@ -104,7 +110,71 @@ async fn one_trailing_slash_is_forgiven() {
 async fn a_panic_is_a_problem_document() {
     let response = send("GET", "/v1/panic").await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(json_body(response).await["code"], "HYPERFLEET-INT-001");
+    let id = response.headers()["x-request-id"].clone();
+    let problem = json_body(response).await;
+    assert_eq!(problem["code"], "HYPERFLEET-INT-001");
+    assert_eq!(problem["trace_id"], id.to_str().unwrap());
+}
+
+#[tokio::test]
+async fn a_path_with_an_empty_segment_is_sent_to_the_clean_one() {
+    let response = send("GET", "/v1//things///1?x=//").await;
+    assert_eq!(response.status(), StatusCode::MOVED_PERMANENTLY);
+    assert_eq!(response.headers()["location"], "/v1/things/1?x=//");
+}
+
+#[tokio::test]
+async fn open_requests_are_answered_before_the_server_ends() {
+    // Given a server with a request that waits
+    let (entered, mut inside) = tokio::sync::mpsc::channel::<()>(1);
+    let release = Arc::new(tokio::sync::Notify::new());
+    let gate = Arc::clone(&release);
+    let handler = move || async move {
+        entered.send(()).await.unwrap();
+        gate.notified().await;
+        "late"
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/slow", listener.local_addr().unwrap());
+    let shutdown = CancellationToken::new();
+    let routes = Router::new().route("/slow", get(handler));
+    let server = tokio::spawn(serve(listener, routes, shutdown.clone(), PATIENCE));
+    let request = tokio::spawn(async move { reqwest::get(url).await?.text().await });
+    inside.recv().await.unwrap();
+
+    // When the server is asked to end, and the request may go on
+    shutdown.cancel();
+    release.notify_one();
+
+    // Then the request is answered and the server ends well before its patience does
+    assert_eq!(request.await.unwrap().unwrap(), "late");
+    server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_does_not_hold_the_server() {
+    let (entered, mut inside) = tokio::sync::mpsc::channel::<()>(1);
+    let handler = move || async move {
+        entered.send(()).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/stuck", listener.local_addr().unwrap());
+    let shutdown = CancellationToken::new();
+    let routes = Router::new().route("/stuck", get(handler));
+    let server = tokio::spawn(serve(
+        listener,
+        routes,
+        shutdown.clone(),
+        Duration::from_millis(50),
+    ));
+    let _request = tokio::spawn(reqwest::get(url));
+    inside.recv().await.unwrap();
+
+    shutdown.cancel();
+
+    let ended = tokio::time::timeout(PATIENCE, server).await;
+    ended.expect("the drain has a deadline").unwrap().unwrap();
 }
 
 #[tokio::test]
