@@ -333,33 +333,54 @@ impl Fleet {
     }
 }
 
+/// What a sentinel reacts to: generations, deletions and the outcome of conditions.
+fn fingerprint(entry: &Entry) -> String {
+    let outcome: Vec<String> = entry
+        .statuses
+        .values()
+        .flat_map(|status| status["conditions"].as_array().into_iter().flatten())
+        .map(|one| format!("{}={}", one["type"], one["status"]))
+        .collect();
+    let document = &entry.document;
+    format!(
+        "{}{:?}{}",
+        document["generation"],
+        document.get("deleted_time"),
+        outcome.join(",")
+    )
+}
+
+/// Publishes an event for every resource when anything changed in a way that matters, and once in a while anyway.
 async fn pulse(api: Api, broker: MemoryBroker, shutdown: CancellationToken) {
+    let mut known = String::new();
     for number in 0_u64.. {
         if shutdown.is_cancelled() {
             return;
         }
-        let documents: Vec<Value> = api
-            .entries
-            .lock()
-            .unwrap()
-            .values()
-            .map(|entry| entry.document.clone())
-            .collect();
-        for document in documents {
-            let pool = document["kind"] == "NodePool";
-            let topic = if pool {
-                "hyperfleet-nodepools"
-            } else {
-                "hyperfleet-clusters"
-            };
-            let mut data = json!({"id": document["id"], "kind": document["kind"],
-                "href": document["href"], "generation": document["generation"]});
-            if pool {
-                data["owner_references"] = document["owner_references"].clone();
+        let entries: Vec<Entry> = api.entries.lock().unwrap().values().cloned().collect();
+        let state: String = entries.iter().map(fingerprint).collect();
+        if state != known || number % 50 == 0 {
+            known = state;
+            for entry in &entries {
+                publish(&entry.document, number, &broker).await;
             }
-            let envelope = Envelope::new(format!("pulse-{number}"), "test", "reconcile", data);
-            broker.publish(topic, &envelope).await.unwrap();
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+async fn publish(document: &Value, number: u64, broker: &MemoryBroker) {
+    let pool = document["kind"] == "NodePool";
+    let topic = if pool {
+        "hyperfleet-nodepools"
+    } else {
+        "hyperfleet-clusters"
+    };
+    let mut data = json!({"id": document["id"], "kind": document["kind"],
+        "href": document["href"], "generation": document["generation"]});
+    if pool {
+        data["owner_references"] = document["owner_references"].clone();
+    }
+    let envelope = Envelope::new(format!("pulse-{number}"), "test", "reconcile", data);
+    broker.publish(topic, &envelope).await.unwrap();
 }
