@@ -192,6 +192,7 @@ async fn victim() {
 #[tokio::test]
 async fn a_deep_data_directory_still_gets_a_socket() {
     let folder = tempfile::tempdir().expect("a folder");
+    set_mode(folder.path(), 0o711);
     let deep = folder.path().join("d".repeat(60)).join("e".repeat(60));
     let settings = PostgresSettings::new(&deep).durability(Durability::None);
     let server = Postgres::start(settings).await.expect("a start");
@@ -200,7 +201,39 @@ async fn a_deep_data_directory_still_gets_a_socket() {
         .ping()
         .await
         .expect("an answer");
+    assert!(deep.join("postgres/data").is_dir());
+    let sockets = server.socket_directory().to_owned();
     server.stop().await.expect("a stop");
+    assert!(!sockets.starts_with(&deep), "{}", sockets.display());
+    std::fs::remove_dir_all(sockets).expect("an empty folder");
+}
+
+/// Only a root process hands its server to an account that a folder can shut out.
+#[tokio::test]
+async fn a_data_directory_out_of_reach_is_linked_to_a_place_within() {
+    // Given a data directory below a folder that only we may enter
+    let folder = tempfile::tempdir().expect("a folder");
+    set_mode(folder.path(), 0o700);
+    let closed = folder.path().join("data");
+    let settings = PostgresSettings::new(&closed).durability(Durability::None);
+
+    // When a server is started in it, twice
+    for _ in 0..2 {
+        let server = Postgres::start(settings.clone()).await.expect("a start");
+        connect(&server.url())
+            .await
+            .ping()
+            .await
+            .expect("an answer");
+        server.stop().await.expect("a stop");
+    }
+
+    // Then its files are where the link in the data directory says, or right there
+    assert!(closed.join("postgres/data/PG_VERSION").is_file());
+    if let Ok(elsewhere) = std::fs::read_link(closed.join("postgres")) {
+        assert!(elsewhere.starts_with("/var/lib/hyperfleet"));
+        std::fs::remove_dir_all(elsewhere).expect("ours to remove");
+    }
 }
 
 #[tokio::test]
@@ -209,6 +242,11 @@ async fn a_server_that_cannot_start_says_why() {
     let settings = PostgresSettings::new(folder.path()).setting("no_such_setting", "on");
     let error = Postgres::start(settings).await.expect_err("a refusal");
     assert!(error.to_string().contains("no_such_setting"), "{error}");
+}
+
+fn set_mode(folder: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
 fn kill(pid: u32, signal: &str) {

@@ -56,14 +56,21 @@ impl Lines {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     tools::require("tarpaulin")?;
-    let binaries = postgres::find()
-        .context("PostgreSQL 14 or newer is missing; install it (Debian, Ubuntu: package `postgresql`)")?;
+    let binaries = postgres::find().context(
+        "PostgreSQL 14 or newer is missing; install it (Debian, Ubuntu: package `postgresql`)",
+    )?;
     let server = Server::start(&binaries, Durability::None)?;
     let folder = workspace::root().join("target/coverage");
     fs::create_dir_all(&folder)?;
     let mut tarpaulin = workspace::cargo()?;
     tarpaulin
-        .args(["tarpaulin", "--workspace", "--engine", "llvm", "--skip-clean"])
+        .args([
+            "tarpaulin",
+            "--workspace",
+            "--engine",
+            "llvm",
+            "--skip-clean",
+        ])
         .args(["--exclude", "xtask", "--exclude-files", "*/tests/*"])
         .args(["--timeout", "300", "--out", "Json", "--output-dir"])
         .arg(&folder)
@@ -74,7 +81,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let written = folder.join("tarpaulin-report.json");
     let report = fs::read_to_string(&written)
         .with_context(|| format!("cannot read {}", written.display()))?;
-    let report: Report = serde_json::from_str(&report).context("tarpaulin's report has another shape")?;
+    let report: Report =
+        serde_json::from_str(&report).context("tarpaulin's report has another shape")?;
     let crates = by_crate(&report, &workspace::root().to_string_lossy());
     let mut total = Lines::default();
     for (name, lines) in &crates {
@@ -89,7 +97,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn print(name: &str, lines: Lines) {
-    println!("{name:<16} {:>6.1} % of {:>6} lines", lines.percent(), lines.coverable);
+    println!(
+        "{name:<16} {:>6.1} % of {:>6} lines",
+        lines.percent(),
+        lines.coverable
+    );
 }
 
 /// Adds up the files below each folder of the root.
@@ -97,7 +109,9 @@ fn by_crate(report: &Report, root: &str) -> BTreeMap<String, Lines> {
     let mut crates: BTreeMap<String, Lines> = BTreeMap::new();
     for file in &report.files {
         let path = file.path.join("/").replace("//", "/");
-        let inside = path.strip_prefix(root).map(|path| path.trim_start_matches('/'));
+        let inside = path
+            .strip_prefix(root)
+            .map(|path| path.trim_start_matches('/'));
         if let Some((name, _)) = inside.and_then(|path| path.split_once('/')) {
             let lines = crates.entry(name.to_owned()).or_default();
             lines.add(file.covered, file.coverable);

@@ -182,6 +182,10 @@ pub(super) fn end_predecessor(place: &Place, mut pause: impl FnMut()) {
     );
     signal(pid, libc::SIGQUIT);
     while predecessor(place) == Some(pid) {
+        if start.elapsed() > PREDECESSOR_DEADLINE * 2 {
+            // PostgreSQL itself refuses to share the directory, and says so.
+            return;
+        }
         if start.elapsed() > PREDECESSOR_DEADLINE {
             signal(pid, libc::SIGKILL);
         }
