@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{LOOK_AGAIN, Outcome, anchor_plus, delay, observed, set_conditions};
 use crate::config::SimConfig;
 use crate::object::{
-    self, Key, Stored, add_finalizer, child, has_finalizer, remove_finalizer, text, timestamp,
+    self, Key, Stored, add_finalizer, as_map, child, has_finalizer, remove_finalizer, text,
+    timestamp,
 };
 use crate::store::Store;
 
@@ -103,11 +104,14 @@ fn begin(object: &mut Value, generation: i64, now: DateTime<Utc>) {
             "state": "Partial", "image": image, "version": version_of(&image),
             "startedTime": timestamp(now), "verified": false, "completionTime": null,
         });
-        let version = status.entry("version").or_insert_with(|| json!({}));
-        version["desired"] = json!({"image": image, "version": version_of(&image)});
+        let version = as_map(status.entry("version").or_insert_with(|| json!({})));
+        let desired = json!({"image": image, "version": version_of(&image)});
+        version.insert("desired".into(), desired);
         match version.get_mut("history").and_then(Value::as_array_mut) {
             Some(history) => history.insert(0, entry),
-            None => version["history"] = json!([entry]),
+            None => {
+                version.insert("history".into(), json!([entry]));
+            }
         }
     }
 }
@@ -157,8 +161,9 @@ fn settle(object: &mut Value, generation: i64, now: DateTime<Utc>) {
     if let Some(entry) = latest
         && text(entry, "/state") != "Completed"
     {
-        entry["state"] = "Completed".into();
-        entry["completionTime"] = timestamp(now).into();
+        let entry = as_map(entry);
+        entry.insert("state".into(), "Completed".into());
+        entry.insert("completionTime".into(), timestamp(now).into());
     }
 }
 

@@ -24,6 +24,9 @@ use crate::store::{Shared, Target};
 /// How long a watch lasts when the client does not say; Kubernetes picks 30 to 60 minutes.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(45);
 
+/// No watch lasts longer, whatever the client asks for.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
+
 struct Watch {
     shared: Shared,
     changed: watch::Receiver<u64>,
@@ -76,7 +79,7 @@ pub(super) fn watch(context: &Context, target: &Target, call: &Call) -> Result<R
         target: target.clone(),
         bookmarks: call.flag("allowWatchBookmarks"),
         bookmark_interval: store.config.bookmark_interval,
-        ends: Instant::now() + timeout,
+        ends: Instant::now() + timeout.min(LONGEST_TIMEOUT),
         seen: asked,
         queue: VecDeque::new(),
         over: false,

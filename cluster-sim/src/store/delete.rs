@@ -122,6 +122,11 @@ impl Store {
             self.finish_deletion(key);
             return;
         }
+        if is_deleting(&present) {
+            // What the first request set in motion goes on; asking again would go round in circles of owners.
+            self.finish_deletion(key);
+            return;
+        }
         let uid = object::uid(&present).to_owned();
         match propagation {
             Propagation::Orphan => {

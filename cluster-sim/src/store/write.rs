@@ -261,6 +261,9 @@ impl Store {
                 })?;
             }
         }
+        if !given.is_object() {
+            return Err(ApiError::bad_request("the patch leaves no object"));
+        }
         given["apiVersion"] = target.kind.api_version(&target.version).into();
         self.replace(target, &present, given, options, None)
     }

@@ -209,3 +209,65 @@ async fn preconditions_protect_a_namesake() {
     assert_eq!((code, reason.as_str()), (409, "Conflict"));
     assert!(maps.get_opt("m").await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn owners_in_a_circle_go_together() {
+    let (_handle, client) = start(fast()).await;
+    let maps: Api<ConfigMap> = Api::namespaced(client, "default");
+    let first = maps
+        .create(&PostParams::default(), &config_map("first"))
+        .await
+        .unwrap();
+    let second = maps
+        .create(&PostParams::default(), &owned("second", &first, true))
+        .await
+        .unwrap();
+    let owners = owned("first", &second, true).metadata.owner_references;
+    let circle = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
+    maps.patch("first", &PatchParams::default(), &circle)
+        .await
+        .unwrap();
+    maps.delete("first", &DeleteParams::background())
+        .await
+        .unwrap();
+    assert!(
+        maps.list(&Default::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_circle_of_owners_deleted_in_the_foreground_ends() {
+    let (_handle, client) = start(fast()).await;
+    let maps: Api<ConfigMap> = Api::namespaced(client, "default");
+    let first = maps
+        .create(&PostParams::default(), &config_map("first"))
+        .await
+        .unwrap();
+    let second = maps
+        .create(&PostParams::default(), &owned("second", &first, true))
+        .await
+        .unwrap();
+    let owners = owned("first", &second, true).metadata.owner_references;
+    let circle = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
+    maps.patch("first", &PatchParams::default(), &circle)
+        .await
+        .unwrap();
+    // Each waits for the other, as in Kubernetes; taking one finalizer away releases both.
+    maps.delete("first", &DeleteParams::foreground())
+        .await
+        .unwrap();
+    maps.patch("first", &PatchParams::default(), &finalizers(&[]))
+        .await
+        .unwrap();
+    assert!(
+        maps.list(&Default::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+}

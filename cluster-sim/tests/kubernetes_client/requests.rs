@@ -109,3 +109,52 @@ async fn selectors_lists_generated_names_and_dry_runs() {
     .unwrap();
     assert_eq!(count(ListParams::default()).await, 2);
 }
+
+#[tokio::test]
+async fn nonsense_is_refused_and_harms_nobody() {
+    let (handle, client) = start(fast()).await;
+    let maps: Api<ConfigMap> = Api::namespaced(client, "default");
+    maps.create(&PostParams::default(), &config_map("m"))
+        .await
+        .unwrap();
+    let http = reqwest::Client::new();
+    let url = format!("{}/api/v1/namespaces/default/configmaps", handle.url());
+    for (kind, body) in [
+        ("merge-patch+json", "5"),
+        ("merge-patch+json", "{"),
+        (
+            "json-patch+json",
+            r#"[{"op": "replace", "path": "", "value": "gone"}]"#,
+        ),
+        ("strategic-merge-patch+json", "[]"),
+        ("apply-patch+yaml", "- a list"),
+        ("apply-patch+yaml", "a: b: c"),
+    ] {
+        let answer = http
+            .patch(format!("{url}/m?fieldManager=me"))
+            .header("content-type", format!("application/{kind}"))
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 400, "{kind} {body}");
+        assert_eq!(
+            answer.json::<serde_json::Value>().await.unwrap()["kind"],
+            "Status"
+        );
+    }
+    for body in ["", "null", "[]", "\"text\"", r#"{"metadata": 5}"#] {
+        let answer = http.post(&url).body(body).send().await.unwrap();
+        assert!(answer.status().is_client_error(), "{body}");
+    }
+    let endless = format!("{url}?watch=true&timeoutSeconds=18446744073709551615");
+    assert_eq!(http.get(endless).send().await.unwrap().status(), 200);
+    let large = http
+        .post(&url)
+        .body(vec![b' '; 4 * 1024 * 1024])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(large.status(), 413);
+    assert_eq!(maps.get("m").await.unwrap().data, config_map("m").data);
+}
