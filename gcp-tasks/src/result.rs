@@ -83,7 +83,9 @@ fn bounded(text: &str, limit: usize, default: &str) -> String {
     let text = text.trim();
     let text = if text.is_empty() { default } else { text };
     // Trimmed again: the cut may fall behind a space, and reading must not change what was written.
-    text[..text.floor_char_boundary(limit)].trim_end().to_owned()
+    text[..text.floor_char_boundary(limit)]
+        .trim_end()
+        .to_owned()
 }
 
 /// Why a result could not be written.

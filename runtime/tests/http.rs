@@ -30,10 +30,7 @@ fn router() -> Router {
             "/v1/fault",
             get(|| async { FaultResponse(Fault::new(codes::STATE_CONFLICT, "not now")) }),
         )
-        .route(
-            "/v1/panic",
-            get(async || -> &'static str { panic!("oops") }),
-        );
+        .route("/v1/panic", get(async || None::<String>.expect("oops")));
     let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().expect("a time"));
     layered(routes, Arc::new(clock), Arc::new(SequentialIds::new()))
 }
