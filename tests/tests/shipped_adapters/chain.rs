@@ -100,6 +100,89 @@ async fn objects(fleet: &Fleet) -> Vec<String> {
     found
 }
 
+/// Position of the first report of an adapter in which a condition is True.
+fn first(fleet: &Fleet, path: &str, adapter: &str, kind: &str) -> usize {
+    fleet
+        .api
+        .first(|at, report| at == path && report["adapter"] == adapter && is_true(report, kind))
+        .unwrap()
+}
+
+fn assert_available_in_order(fleet: &Fleet) {
+    let available = |path, adapter| first(fleet, path, adapter, "Available");
+    for (earlier, later) in [
+        ("validation", "dns"),
+        ("validation", "placement"),
+        ("dns", "pullsecret"),
+        ("placement", "pullsecret"),
+        ("pullsecret", "hypershift"),
+    ] {
+        assert!(
+            available(CLUSTER, earlier) < available(CLUSTER, later),
+            "{earlier} {later}"
+        );
+    }
+    assert!(available(CLUSTER, "hypershift") < available(POOL, "hypershift"));
+}
+
+fn assert_outputs(fleet: &Fleet) {
+    let statuses = fleet.api.statuses(CLUSTER);
+    let pools = fleet.api.statuses(POOL);
+    for (adapter, pointer, expected) in [
+        (
+            "hypershift",
+            "/control_plane_endpoint",
+            json!("api-demo-eu-1.acme.example.com:443"),
+        ),
+        ("hypershift", "/version", json!("4.22.3")),
+        ("dns", "/baseDomain", json!("acme.example.com")),
+        (
+            "placement",
+            "/placement/managementCluster",
+            json!("cluster1"),
+        ),
+        ("pullsecret", "/gcpProject", json!("acme-prod-1")),
+        ("validation", "/namespace/status", json!("Active")),
+    ] {
+        assert_eq!(
+            statuses[adapter]["data"].pointer(pointer),
+            Some(&expected),
+            "{adapter}"
+        );
+    }
+    let servers = &statuses["dns"]["data"]["publicZone"]["nameServers"];
+    assert_eq!(servers.as_array().map(Vec::len), Some(4));
+    assert_eq!(pools["hypershift"]["data"]["replicas"], 3);
+    for status in statuses.values().chain(pools.values()) {
+        assert!(
+            is_true(status, "Applied") && is_true(status, "Health"),
+            "{status}"
+        );
+        assert!(!is_true(status, "Finalized"), "{status}");
+    }
+}
+
+fn assert_finalized_in_order(fleet: &Fleet) {
+    let finalized = |path, adapter| first(fleet, path, adapter, "Finalized");
+    for adapter in NODE_POOL_ADAPTERS {
+        assert!(
+            finalized(POOL, adapter) < finalized(CLUSTER, "hypershift"),
+            "{adapter}"
+        );
+    }
+    assert!(finalized(POOL, "hypershift") < finalized(POOL, "validation"));
+    for adapter in ["dns", "placement", "pullsecret"] {
+        assert!(
+            finalized(CLUSTER, "hypershift") < finalized(CLUSTER, adapter),
+            "{adapter}"
+        );
+        assert!(
+            finalized(CLUSTER, adapter) < finalized(CLUSTER, "validation"),
+            "{adapter}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_and_its_node_pool_come_and_go_in_order() {
     // Given a running fleet and a cluster with a node pool
@@ -113,53 +196,8 @@ async fn a_cluster_and_its_node_pool_come_and_go_in_order() {
             api.is_reconciled(CLUSTER) && api.is_reconciled(POOL)
         })
         .await;
-    let available = |path: &'static str, adapter: &'static str| {
-        fleet
-            .api
-            .first(|at, report| {
-                at == path && report["adapter"] == adapter && is_true(report, "Available")
-            })
-            .unwrap()
-    };
-    assert!(available(CLUSTER, "validation") < available(CLUSTER, "dns"));
-    assert!(available(CLUSTER, "validation") < available(CLUSTER, "placement"));
-    assert!(available(CLUSTER, "dns") < available(CLUSTER, "pullsecret"));
-    assert!(available(CLUSTER, "placement") < available(CLUSTER, "pullsecret"));
-    assert!(available(CLUSTER, "pullsecret") < available(CLUSTER, "hypershift"));
-    assert!(available(CLUSTER, "hypershift") < available(POOL, "hypershift"));
-    let statuses = fleet.api.statuses(CLUSTER);
-    assert_eq!(
-        statuses["hypershift"]["data"]["control_plane_endpoint"],
-        "api-demo-eu-1.acme.example.com:443"
-    );
-    assert_eq!(statuses["hypershift"]["data"]["version"], "4.22.3");
-    assert_eq!(
-        statuses["dns"]["data"]["publicZone"]["nameServers"]
-            .as_array()
-            .unwrap()
-            .len(),
-        4
-    );
-    assert_eq!(
-        statuses["placement"]["data"]["placement"]["managementCluster"],
-        "cluster1"
-    );
-    assert_eq!(statuses["pullsecret"]["data"]["gcpProject"], "acme-prod-1");
-    assert_eq!(
-        statuses["validation"]["data"]["namespace"]["status"],
-        "Active"
-    );
-    assert_eq!(
-        fleet.api.statuses(POOL)["hypershift"]["data"]["replicas"],
-        3
-    );
-    for status in statuses.values().chain(fleet.api.statuses(POOL).values()) {
-        assert!(
-            is_true(status, "Applied") && is_true(status, "Health"),
-            "{status}"
-        );
-        assert!(!is_true(status, "Finalized"), "{status}");
-    }
+    assert_available_in_order(&fleet);
+    assert_outputs(&fleet);
 
     // When the release changes, then the new generation is reconciled too
     fleet.api.patch(CLUSTER, |document| {
@@ -176,37 +214,7 @@ async fn a_cluster_and_its_node_pool_come_and_go_in_order() {
     // When the cluster is deleted, then everything goes, dependents first
     fleet.api.delete(CLUSTER);
     fleet.until("removed", |api| !api.exists(CLUSTER)).await;
-    let finalized = |path: &'static str, adapter: &'static str| {
-        fleet
-            .api
-            .first(|at, report| {
-                at == path && report["adapter"] == adapter && is_true(report, "Finalized")
-            })
-            .unwrap()
-    };
-    for adapter in NODE_POOL_ADAPTERS {
-        assert!(
-            finalized(POOL, adapter) < finalized(CLUSTER, "hypershift"),
-            "{adapter}"
-        );
-    }
-    assert!(finalized(POOL, "hypershift") < finalized(POOL, "validation"));
-    for adapter in CLUSTER_ADAPTERS
-        .iter()
-        .copied()
-        .filter(|adapter| *adapter != "validation")
-    {
-        assert!(
-            finalized(CLUSTER, adapter) < finalized(CLUSTER, "validation"),
-            "{adapter}"
-        );
-        if adapter != "hypershift" {
-            assert!(
-                finalized(CLUSTER, "hypershift") < finalized(CLUSTER, adapter),
-                "{adapter}"
-            );
-        }
-    }
+    assert_finalized_in_order(&fleet);
     assert_eq!(objects(&fleet).await, Vec::<String>::new());
     fleet.stop().await;
 }

@@ -38,7 +38,7 @@ pub(crate) const CLUSTER_ADAPTERS: &[&str] =
 pub(crate) const NODE_POOL_ADAPTERS: &[&str] = &["validation", "hypershift"];
 
 const PREFIX: &str = "/api/hyperfleet/v1/";
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/adapters")
