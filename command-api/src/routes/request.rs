@@ -72,16 +72,25 @@ impl FromRequestParts<KindState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &KindState) -> Result<Self, Failure> {
         let Ok(identity) = Identity::from_request_parts(parts, state).await;
-        let traceparent = parts
-            .headers
-            .get("traceparent")
-            .and_then(|value| value.to_str().ok());
+        let traceparent = parts.headers.get("traceparent");
+        let traceparent = traceparent.and_then(|value| value.to_str().ok());
         Ok(Self {
             identity,
             request_id: RequestId::of(&parts.extensions),
-            traceparent: traceparent.map(str::to_owned),
+            traceparent: traceparent
+                .filter(|text| is_traceparent(text))
+                .map(str::to_owned),
         })
     }
+}
+
+/// Whether a text is a W3C `traceparent`: it is kept for ever, so nothing else may get in.
+fn is_traceparent(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([2, 32, 16, 2])
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The bytes of the body, at most [`MAX_BODY_BYTES`].
@@ -112,4 +121,23 @@ fn unreadable(error: &BytesRejection) -> Fault {
 /// Now, at the precision that everything is stored with, so that an answer and a later read agree.
 pub(crate) fn now(state: &KindState) -> DateTime<Utc> {
     timestamp::to_microseconds(state.command.clock.now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_traceparent_is_one() {
+        assert!(is_traceparent(
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        ));
+        for other in [
+            "",
+            "00-x",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        ] {
+            assert!(!is_traceparent(other), "{other}");
+        }
+    }
 }

@@ -153,3 +153,21 @@ async fn ids_that_cannot_be_are_not_found_and_texts_that_cannot_be_stored_are_re
         assert_eq!(answer.body["code"], "HYPERFLEET-VAL-006");
     }
 }
+
+#[tokio::test]
+async fn case_242_without_a_database_the_service_is_unavailable() {
+    let app = TestApp::start().await;
+    let id = app.cluster("abc").await;
+    app.pool().close().await;
+    app.store.pool().close().await;
+    let detail = "Database connection unavailable";
+    let patch = serde_json::json!({"spec": {"a": 1}});
+    app.get("clusters")
+        .await
+        .expect_problem(503, "SVC-001", detail);
+    app.get(&format!("clusters/{id}/history"))
+        .await
+        .expect_problem(503, "SVC-001", detail);
+    let answer = app.patch(&format!("clusters/{id}"), &patch).await;
+    answer.expect_problem(503, "SVC-001", detail);
+}

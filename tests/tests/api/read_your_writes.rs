@@ -1,21 +1,14 @@
 //! A read that starts after a write was acknowledged sees it, over real connections.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use hyperfleet_api_types::client::{Client, Collection, ListOptions};
-use hyperfleet_api_types::{ResourceCreateRequest, ResourcePatchRequest};
 use hyperfleet_tests::app::TestApp;
-use serde_json::{Map, Value};
+use hyperfleet_tests::read_your_writes::{Load, stale_reads};
 
-/// Connections that write and read at the same time.
-const CONNECTIONS: u32 = 16;
-/// Pairs of one write and one read over all connections. The full figure is measured by the bench.
-const PAIRS: u32 = 1600;
-
-fn spec(number: u32) -> Map<String, Value> {
-    Map::from_iter([("number".to_owned(), Value::from(number))])
-}
+/// Enough to meet a race, few enough for every run; `read-your-writes` runs the full load.
+const LOAD: Load = Load {
+    connections: 16,
+    pairs: 800,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_read_after_a_write_is_stale() {
@@ -26,43 +19,10 @@ async fn no_read_after_a_write_is_stale() {
     let server = format!("http://{}", listener.local_addr().expect("bound"));
     let router = app.router();
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });
-    let clusters = Collection::of("clusters");
-    let stale = Arc::new(AtomicU32::new(0));
-    let mut writers = Vec::new();
-    for connection in 0..CONNECTIONS {
-        let (server, clusters, stale) = (server.clone(), clusters.clone(), Arc::clone(&stale));
-        writers.push(tokio::spawn(async move {
-            let writer = Client::new(&server).expect("a client");
-            let reader = Client::new(&server).expect("a client");
-            let request = ResourceCreateRequest {
-                kind: "Cluster".to_owned(),
-                name: format!("cluster-{connection}"),
-                spec: spec(0),
-                labels: std::collections::BTreeMap::default(),
-                references: std::collections::BTreeMap::default(),
-            };
-            let id = writer
-                .create(&clusters, &request)
-                .await
-                .expect("created")
-                .id;
-            for number in 1..=PAIRS / CONNECTIONS {
-                let patch = ResourcePatchRequest {
-                    spec: Some(spec(number)),
-                    ..Default::default()
-                };
-                let written = writer.patch(&clusters, &id, &patch).await.expect("patched");
-                let read = reader.get(&clusters, &id).await.expect("read");
-                if read != written {
-                    stale.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }));
-    }
-    for writer in writers {
-        writer.await.expect("no writer fails");
-    }
-    assert_eq!(stale.load(Ordering::Relaxed), 0);
+    assert_eq!(
+        stale_reads(&server, LOAD).await.expect("no request fails"),
+        0
+    );
     serving.abort();
 }
 
