@@ -65,7 +65,7 @@ pub async fn run<Apply>(
             }
             Ok(Round::CaughtUp(position)) => {
                 shutdown
-                    .run_until_cancelled(grown(store, position, &mut wake_ups))
+                    .run_until_cancelled(grown(store, name, position, &mut wake_ups))
                     .await;
                 continue;
             }
@@ -82,16 +82,20 @@ pub async fn run<Apply>(
     }
 }
 
-/// Returns when the log has grown beyond a position, or cannot be read, which the next round reports.
+/// Returns when the log has grown beyond a position, the checkpoint was moved by another (a rebuild), or
+/// neither can be read, which the next round reports.
 /// Only reads: locking the checkpoint at every look would write twenty times a second for nothing.
-async fn grown(store: &EventStore, position: u64, wake_ups: &mut watch::Receiver<u64>) {
+async fn grown(store: &EventStore, name: &str, position: u64, wake_ups: &mut watch::Receiver<u64>) {
     loop {
         wake_ups.mark_unchanged();
-        let grown: Result<bool, _> =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM events WHERE position > $1)")
-                .bind(position.cast_signed())
-                .fetch_one(store.pool())
-                .await;
+        let grown: Result<bool, _> = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM events WHERE position > $1)
+                 OR EXISTS (SELECT FROM checkpoints WHERE name = $2 AND position <> $1)",
+        )
+        .bind(position.cast_signed())
+        .bind(name)
+        .fetch_one(store.pool())
+        .await;
         if grown.unwrap_or(true) {
             return;
         }
