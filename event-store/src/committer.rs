@@ -3,6 +3,7 @@
 
 mod batch;
 mod claims;
+mod contest;
 mod rows;
 mod write;
 
@@ -16,6 +17,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::contest::Standing;
 pub(crate) use self::rows::CHANNEL;
 use self::write::{BatchError, Outcome};
 use crate::append::{Append, AppendError, Committed};
@@ -74,7 +76,12 @@ impl Committer {
             }
             let batch = batch::take(&mut waiting, self.maximum_batch);
             let commit = AssertUnwindSafe(self.commit(&mut connection, batch));
-            if commit.catch_unwind().await.is_err() {
+            if let Ok(deferred) = commit.catch_unwind().await {
+                deferred
+                    .into_iter()
+                    .rev()
+                    .for_each(|queued| waiting.push_front(queued));
+            } else {
                 // The projection panicked. Its batch is gone unanswered, which says that the outcome is
                 // not known; the writer of this process must outlive it.
                 self.metrics.failures.inc();
@@ -88,7 +95,12 @@ impl Committer {
         }
     }
 
-    async fn commit(&self, connection: &mut Option<PgConnection>, mut batch: Vec<Queued>) {
+    /// Commits and answers a batch. Returns the transactions that wait for the next one.
+    async fn commit(
+        &self,
+        connection: &mut Option<PgConnection>,
+        mut batch: Vec<Queued>,
+    ) -> Vec<Queued> {
         let started = Instant::now();
         match self.try_commit(connection, &batch).await {
             Ok(outcome) => self.answer(batch, outcome, started),
@@ -96,8 +108,9 @@ impl Committer {
                 // One of them is at fault. Halving finds it in few tries; its neighbours succeed.
                 tracing::warn!(error = %error, transactions = batch.len(), "a batch was rejected, trying its halves");
                 let second = batch.split_off(batch.len() / 2);
-                Box::pin(self.commit(connection, batch)).await;
-                Box::pin(self.commit(connection, second)).await;
+                let mut deferred = Box::pin(self.commit(connection, batch)).await;
+                deferred.extend(Box::pin(self.commit(connection, second)).await);
+                deferred
             }
             Err(error) => {
                 self.metrics.failures.inc();
@@ -107,6 +120,7 @@ impl Committer {
                     // Whoever stopped waiting needs no answer.
                     let _ = queued.answer.send(Err(error.clone()));
                 }
+                Vec::new()
             }
         }
     }
@@ -207,7 +221,7 @@ impl Committer {
         }
     }
 
-    fn answer(&self, batch: Vec<Queued>, outcome: Outcome, started: Instant) {
+    fn answer(&self, batch: Vec<Queued>, outcome: Outcome, started: Instant) -> Vec<Queued> {
         self.metrics
             .batch_seconds
             .observe(started.elapsed().as_secs_f64());
@@ -219,9 +233,14 @@ impl Committer {
                 newer
             });
         }
-        for (queued, lost) in batch.into_iter().zip(outcome.lost) {
-            let answer = match lost {
-                Some(error) => {
+        let mut deferred = Vec::new();
+        for (queued, standing) in batch.into_iter().zip(outcome.standings) {
+            let answer = match standing {
+                Standing::Winning => Ok(Committed {
+                    position: outcome.position,
+                    versions: queued.appends.iter().map(Append::version).collect(),
+                }),
+                Standing::Lost(error) => {
                     let reason = if matches!(error, AppendError::ClaimTaken { .. }) {
                         "claim"
                     } else {
@@ -230,14 +249,15 @@ impl Committer {
                     self.metrics.conflicts.with_label_values(&[reason]).inc();
                     Err(error)
                 }
-                None => Ok(Committed {
-                    position: outcome.position,
-                    versions: queued.appends.iter().map(Append::version).collect(),
-                }),
+                Standing::Rival => {
+                    deferred.push(queued);
+                    continue;
+                }
             };
             // Whoever stopped waiting needs no answer.
             let _ = queued.answer.send(answer);
         }
+        deferred
     }
 }
 

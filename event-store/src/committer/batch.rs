@@ -1,5 +1,6 @@
-//! Which waiting transactions go into one batch: those that share no stream and no claim, so that each
-//! wins or loses for itself. The others keep their order and wait for the next batch.
+//! Which waiting transactions go into one batch: those that share no claim, so that a claim is won or
+//! lost within one transaction. The others keep their order and wait for the next batch. Who shares a
+//! stream may share a batch; see `contest`.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -8,16 +9,21 @@ use super::Queued;
 pub(super) fn take(waiting: &mut VecDeque<Queued>, maximum: usize) -> Vec<Queued> {
     let mut batch = Vec::with_capacity(waiting.len().min(maximum));
     let mut deferred = VecDeque::new();
-    let mut touched: HashSet<String> = HashSet::new();
+    let mut wanted: HashSet<String> = HashSet::new();
     while let Some(queued) = waiting.pop_front() {
         if batch.len() >= maximum {
             deferred.push_back(queued);
             break;
         }
-        let keys = keys(&queued);
-        // A deferred transaction's keys count as touched too, so that nothing overtakes it.
-        let free = keys.iter().all(|key| !touched.contains(key));
-        touched.extend(keys);
+        let claims = || {
+            queued
+                .appends
+                .iter()
+                .flat_map(|append| append.claims.iter().chain(&append.releases))
+        };
+        let free = claims().all(|key| !wanted.contains(key));
+        // A deferred transaction's keys are wanted too, so that nothing overtakes it.
+        wanted.extend(claims().cloned());
         if free {
             batch.push(queued);
         } else {
@@ -27,25 +33,6 @@ pub(super) fn take(waiting: &mut VecDeque<Queued>, maximum: usize) -> Vec<Queued
     deferred.append(waiting);
     *waiting = deferred;
     batch
-}
-
-fn keys(queued: &Queued) -> Vec<String> {
-    queued
-        .appends
-        .iter()
-        .flat_map(|append| {
-            let stream = format!(
-                "stream\0{}\0{}",
-                append.stream.aggregate_type, append.stream.aggregate_id
-            );
-            let claims = append
-                .claims
-                .iter()
-                .chain(&append.releases)
-                .map(|claim| format!("claim\0{claim}"));
-            std::iter::once(stream).chain(claims)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -71,29 +58,15 @@ mod tests {
     }
 
     #[test]
-    fn different_streams_share_a_batch_and_the_same_stream_waits() {
-        let mut waiting = VecDeque::from([queued("a", None), queued("b", None), queued("a", None)]);
-        assert_eq!(streams(&take(&mut waiting, 10)), ["a", "b"]);
-        assert_eq!(streams(&waiting), ["a"]);
-    }
-
-    #[test]
     fn the_same_claim_waits() {
-        let mut waiting = VecDeque::from([queued("a", Some("n")), queued("b", Some("n"))]);
-        assert_eq!(streams(&take(&mut waiting, 10)), ["a"]);
-        assert_eq!(streams(&take(&mut waiting, 10)), ["b"]);
-    }
-
-    #[test]
-    fn nothing_overtakes_a_deferred_transaction() {
         let mut waiting = VecDeque::from([
-            queued("a", None),
             queued("a", Some("n")),
             queued("b", Some("n")),
+            queued("c", Some("m")),
         ]);
-        assert_eq!(streams(&take(&mut waiting, 10)), ["a"]);
-        assert_eq!(streams(&take(&mut waiting, 10)), ["a"]);
+        assert_eq!(streams(&take(&mut waiting, 10)), ["a", "c"]);
         assert_eq!(streams(&take(&mut waiting, 10)), ["b"]);
+        assert!(waiting.is_empty());
     }
 
     #[test]

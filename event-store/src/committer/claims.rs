@@ -9,23 +9,24 @@ use std::collections::{BTreeMap, HashSet};
 use sqlx::PgConnection;
 
 use super::Queued;
+use super::contest::Standing;
 use crate::append::{Append, AppendError, StreamId};
 
 /// A key and the transaction and stream that want it.
 type Wanted<'a> = BTreeMap<&'a str, (usize, &'a StreamId)>;
 
-/// Takes the claims of those who have not lost and marks who loses by them; then gives up the releases
-/// of those who still have not.
+/// Takes the claims of those who are winning and marks who loses by them; then gives up the releases of
+/// those who still are.
 pub(super) async fn settle(
     connection: &mut PgConnection,
     batch: &[Queued],
-    lost: &mut [Option<AppendError>],
+    standings: &mut [Standing],
 ) -> Result<(), sqlx::Error> {
-    let wanted: Wanted<'_> = of(batch, lost, |append| &append.claims).collect();
+    let wanted: Wanted<'_> = of(batch, standings, |append| &append.claims).collect();
     if !wanted.is_empty() {
-        take(connection, &wanted, lost).await?;
+        take(connection, &wanted, standings).await?;
     }
-    let released: Vec<_> = of(batch, lost, |append| &append.releases)
+    let released: Vec<_> = of(batch, standings, |append| &append.releases)
         .map(|(key, (_, stream))| (key, stream))
         .collect();
     if !released.is_empty() {
@@ -36,13 +37,13 @@ pub(super) async fn settle(
 
 fn of<'a>(
     batch: &'a [Queued],
-    lost: &[Option<AppendError>],
+    standings: &[Standing],
     member: impl Fn(&Append) -> &Vec<String>,
 ) -> impl Iterator<Item = (&'a str, (usize, &'a StreamId))> {
     batch
         .iter()
         .enumerate()
-        .filter(|(index, _)| lost[*index].is_none())
+        .filter(|(index, _)| standings[*index] == Standing::Winning)
         .flat_map(|(index, queued)| queued.appends.iter().map(move |append| (index, append)))
         .flat_map(move |(index, append)| {
             member(append)
@@ -54,7 +55,7 @@ fn of<'a>(
 async fn take(
     connection: &mut PgConnection,
     wanted: &Wanted<'_>,
-    lost: &mut [Option<AppendError>],
+    standings: &mut [Standing],
 ) -> Result<(), sqlx::Error> {
     let inserted = insert(connection, wanted).await?;
     if inserted.len() == wanted.len() {
@@ -69,7 +70,7 @@ async fn take(
     for (key, _) in others {
         if !held.contains(key) {
             let (index, _) = wanted[key];
-            lost[index] = Some(AppendError::ClaimTaken {
+            standings[index] = Standing::Lost(AppendError::ClaimTaken {
                 key: key.to_owned(),
             });
         }
@@ -78,7 +79,7 @@ async fn take(
     // before are not among the inserted ones.
     let returned: Vec<&String> = inserted
         .iter()
-        .filter(|key| lost[wanted[key.as_str()].0].is_some())
+        .filter(|key| standings[wanted[key.as_str()].0] != Standing::Winning)
         .collect();
     if !returned.is_empty() {
         sqlx::query("DELETE FROM claims WHERE key = ANY($1)")

@@ -13,17 +13,18 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
+use super::contest::Standing;
 use super::rows::Rows;
-use super::{Queued, claims};
-use crate::append::{Append, AppendError, StreamId};
+use super::{Queued, claims, contest};
+use crate::append::{Append, StreamId};
 use crate::error::is_connection_failure;
 use crate::inline::{InlineProjection, StreamChange};
 
 /// What became of a batch.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// For each transaction, why it lost; `None` for winners.
-    pub(super) lost: Vec<Option<AppendError>>,
+    /// How each transaction stands.
+    pub(super) standings: Vec<Standing>,
     /// The highest position drawn; 0 when there were no events.
     pub(super) position: u64,
     /// How many events were recorded.
@@ -84,17 +85,11 @@ pub(super) async fn write(
 ) -> Result<Outcome, BatchError> {
     let mut transaction = connection.begin().await?;
     let (heads, recorded_at) = lock_heads(&mut transaction, batch).await?;
-    let mut lost: Vec<Option<AppendError>> = batch
-        .iter()
-        .map(|queued| version_conflict(&queued.appends, &heads))
-        .collect();
-    claims::settle(&mut transaction, batch, &mut lost).await?;
-    let winners: Vec<&Append> = batch
-        .iter()
-        .zip(&lost)
-        .filter(|(_, lost)| lost.is_none())
-        .flat_map(|(queued, _)| &queued.appends)
-        .collect();
+    let head = |stream: &StreamId| heads.get(stream).map_or(0, |head| head.version);
+    let mut standings = contest::by_version(batch, head);
+    claims::settle(&mut transaction, batch, &mut standings).await?;
+    contest::settle_rivals(batch, head, &mut standings);
+    let winners: Vec<&Append> = contest::winners(batch, &standings).collect();
     if let Some(projection) = projection {
         let changes = changes(&winners, recorded_at);
         if !changes.is_empty() {
@@ -102,11 +97,17 @@ pub(super) async fn write(
         }
     }
     let rows = Rows::of(&winners, &heads, recorded_at);
+    let nothing_won = winners.is_empty();
     let mut outcome = Outcome {
-        lost,
+        standings,
         position: 0,
         events: u32::try_from(rows.len()).unwrap_or(u32::MAX),
     };
+    if nothing_won {
+        // Cheaper than a commit, which would wait for the disk because of the locked heads.
+        transaction.rollback().await?;
+        return Ok(outcome);
+    }
     let mut transaction_id = None;
     if outcome.events > 0 {
         let (position, id) = rows.insert(&mut transaction, position_lock).await?;
@@ -191,17 +192,6 @@ async fn lock_heads(
         );
     }
     Ok((heads, now.ok_or(sqlx::Error::RowNotFound)?))
-}
-
-fn version_conflict(appends: &[Append], heads: &HashMap<StreamId, Head>) -> Option<AppendError> {
-    appends.iter().find_map(|append| {
-        let actual = heads.get(&append.stream).map_or(0, |head| head.version);
-        (actual != append.expected).then(|| AppendError::Conflict {
-            stream: append.stream.clone(),
-            expected: append.expected,
-            actual,
-        })
-    })
 }
 
 fn changes(winners: &[&Append], recorded_at: DateTime<Utc>) -> Vec<StreamChange> {

@@ -182,3 +182,30 @@ async fn the_deepest_value_that_is_taken_can_be_read_again() {
         "{deeper:?}"
     );
 }
+
+#[tokio::test]
+async fn a_crowd_on_one_stream_costs_few_commits() {
+    let database = database().await;
+    let store = open(&database).await;
+    let crowd = (0..300).map(|number| one("a", number % 3, json!(number)));
+    let answers = all(&store, crowd).await;
+    let winners = answers.iter().filter(|answer| answer.is_ok()).count();
+    // One of each version; the second and third version only if its writer was still waiting.
+    assert!((1..=3).contains(&winners), "{winners} won");
+    assert_eq!(payloads(&store, "a").await.len(), winners);
+    assert!(store.metrics().batches().0 <= 3);
+}
+
+#[tokio::test]
+async fn appends_that_were_queued_in_order_are_applied_in_order() {
+    let database = database().await;
+    let store = open(&database).await;
+    let answers = all(
+        &store,
+        (0..50).map(|number| one("a", number, json!(number))),
+    )
+    .await;
+    for (number, answer) in (1..).zip(answers) {
+        assert_eq!(answer.unwrap().versions, [number]);
+    }
+}
