@@ -19,7 +19,7 @@ const FAILURES: (&str, &str) = (
     "hyperfleet_event_store_batch_failures_total",
     "Batches that the database did not take",
 );
-const LAG_EVENTS: (&str, &str) = (
+const PROJECTION_POSITION: (&str, &str) = (
     "hyperfleet_projection_position",
     "Last applied position of a catch-up projection",
 );
@@ -58,7 +58,7 @@ impl Default for StoreMetrics {
             conflicts: counters(CONFLICTS, "reason"),
             failures: IntCounter::new(FAILURES.0, FAILURES.1).expect("constant options are valid"),
             projection_position: IntGaugeVec::new(
-                Opts::new(LAG_EVENTS.0, LAG_EVENTS.1),
+                Opts::new(PROJECTION_POSITION.0, PROJECTION_POSITION.1),
                 &["projection"],
             )
             .expect("constant options are valid"),

@@ -145,7 +145,6 @@ async fn a_reset_projection_starts_over() {
             .unwrap();
         catch_up::reset(&mut transaction, "test").await.unwrap();
         transaction.commit().await.unwrap();
-        append(&store, 1, 10).await;
         assert_applied_once(&database).await;
         shutdown.cancel();
     };

@@ -13,5 +13,6 @@ mod claims;
 mod connection;
 mod cqrs;
 mod fixture;
+mod lost_answer;
 mod order;
 mod projection;

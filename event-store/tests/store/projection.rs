@@ -198,6 +198,22 @@ async fn a_crash_before_the_commit_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_crash_after_the_commit_loses_nothing() {
+    let database = database().await;
+    let (store, states) = open(&database).await;
+    store.append(vec![with_state("a", 0, "one")]).await.unwrap();
+    let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    assert!(count(&database, kill).await > 0);
+
+    let options = EventStoreOptions::new(&database.url).projection(states);
+    let reopened = EventStore::open(options).await.unwrap();
+    let loaded = reopened.load(&stream("a")).await.unwrap();
+    assert_eq!((loaded.version, loaded.snapshot), (1, Some(json!("one"))));
+    assert_eq!(payloads(&reopened, "a").await, [json!(1)]);
+}
+
+#[tokio::test]
 async fn a_panic_does_not_end_the_writer() {
     let database = database().await;
     let (store, _) = open(&database).await;
