@@ -31,6 +31,8 @@ pub(crate) struct ControlPlaneOptions {
     pub(crate) listen: ApiListen,
     pub(crate) database: DatabaseChoice,
     pub(crate) data_dir: PathBuf,
+    /// Whether the data directory goes when the control plane stops.
+    pub(crate) temporary: bool,
     pub(crate) broker: String,
     pub(crate) kubeconfig: Option<PathBuf>,
     pub(crate) adapters: Option<PathBuf>,
@@ -46,6 +48,7 @@ pub(crate) struct ControlPlane {
     database: Database,
     shutdown: CancellationToken,
     described: Vec<(&'static str, String)>,
+    temporary: Option<PathBuf>,
 }
 
 impl ControlPlane {
@@ -109,6 +112,7 @@ impl ControlPlane {
             database,
             shutdown,
             described,
+            temporary: options.temporary.then_some(options.data_dir),
         })
     }
 
@@ -133,6 +137,12 @@ impl ControlPlane {
         self.adapters.join().await;
         self.api.join().await;
         self.management_cluster.stop().await;
-        self.database.stop().await
+        self.database.stop().await?;
+        if let Some(folder) = self.temporary {
+            std::fs::remove_dir_all(&folder).with_context(|| {
+                format!("cannot remove the temporary directory {}", folder.display())
+            })?;
+        }
+        Ok(())
     }
 }

@@ -71,6 +71,11 @@ impl EventStore {
                     IDLE_IN_TRANSACTION_TIMEOUT,
                 ),
                 ("lock_timeout", LOCK_TIMEOUT),
+                // The writer only looks up keys. A plan cached while tables were small, before the
+                // first ANALYZE, must not read a grown table from end to end for every batch.
+                ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
             ]),
             projection: options.projection.clone(),
             metrics: options.metrics.clone(),

@@ -99,6 +99,7 @@ pub(crate) fn options(arguments: &ControlPlaneArguments) -> anyhow::Result<Contr
         listen,
         database: control_plane_database(arguments),
         data_dir: folder,
+        temporary: arguments.database.data_dir.is_none(),
         broker: arguments.broker.clone(),
         kubeconfig: arguments.kubeconfig.clone(),
         adapters: arguments.adapters.clone(),
