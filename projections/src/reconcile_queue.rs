@@ -106,10 +106,10 @@ WITH due AS (
 )
 UPDATE reconcile_queue queue
 SET claimed_until = now() + make_interval(secs => $4), claim_token = gen_random_uuid()
-FROM due JOIN resources ON resources.id = due.resource_id
+FROM due
 WHERE queue.resource_id = due.resource_id
 RETURNING queue.resource_id, queue.attempt, queue.last_published_generation,
-          queue.last_published_time, queue.due_time, queue.claim_token, resources.state,
+          queue.last_published_time, queue.due_time, queue.claim_token,
           now() AS claimed_time";
 
 /// Claims due rows, the longest waiting first.
@@ -124,11 +124,30 @@ pub async fn claim(pool: &PgPool, request: &ClaimRequest) -> Result<Vec<DueResou
         .bind(request.visibility.as_secs_f64())
         .fetch_all(pool)
         .await?;
+    let ids: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get("resource_id"))
+        .collect::<Result<_, _>>()?;
+    // A statement of its own, so that what it sees is not older than the claims: a change that the
+    // claiming statement's snapshot missed is seen here, and a later one ends the claim.
+    let states: BTreeMap<String, serde_json::Value> =
+        sqlx::query_as::<_, (String, serde_json::Value)>(
+            "SELECT id, state FROM resources WHERE id = ANY($1)",
+        )
+        .bind(&ids)
+        .fetch_all(pool)
+        .await?
+        .into_iter()
+        .collect();
     let mut due = Vec::with_capacity(rows.len());
     for row in rows {
         let resource_id: String = row.try_get("resource_id")?;
+        // Removed since it was claimed, and its row with it.
+        let Some(state) = states.get(&resource_id) else {
+            continue;
+        };
         due.push(DueResource {
-            resource: read_state(&resource_id, &row.try_get("state")?)?,
+            resource: read_state(&resource_id, state)?,
             attempt: row.try_get("attempt")?,
             last_published_generation: row.try_get("last_published_generation")?,
             last_published_time: row.try_get("last_published_time")?,

@@ -4,6 +4,7 @@
     reason = "the output of these chores is for the terminal"
 )]
 
+mod bench;
 mod check;
 mod coverage;
 mod openapi;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Chore {
     /// Run the tests, with everything that they need.
     Test(test::Arguments),
+    /// Measure the product against a baseline of the same run.
+    Bench(bench::Arguments),
     /// Check the structural rules of the repository.
     Check(check::Arguments),
     /// Measure which lines the tests run.
@@ -44,6 +47,7 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test(arguments) => test::run(&arguments),
+        Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Check(arguments) => check::run(&arguments),
         Chore::Coverage(arguments) => coverage::run(&arguments),
         Chore::Openapi(arguments) => openapi::run(&arguments),

@@ -122,10 +122,10 @@ impl Api {
             match server.task.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::error!(url = server.url, error = %error, "a server ended badly")
+                    tracing::error!(url = server.url, error = %error, "a server ended badly");
                 }
                 Err(error) => {
-                    tracing::error!(url = server.url, error = %error, "a server ended abnormally")
+                    tracing::error!(url = server.url, error = %error, "a server ended abnormally");
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! acknowledged write is there, every cluster becomes reconciled, and log and read models agree.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use rand::{Rng as _, SeedableRng as _};
@@ -42,47 +43,66 @@ async fn nothing_acknowledged_is_lost_and_everything_converges() {
     let mut acknowledged: BTreeSet<String> = BTreeSet::new();
     for round in 0..rounds {
         let dev = Dev::start(&data_dir).await;
-        let listed: Value =
-            serde_json::from_str(&dev.ok(&["get", "clusters", "-o", "json"]).await).unwrap();
-        let names: BTreeSet<String> = listed["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|item| item["name"].as_str().unwrap().to_owned())
-            .collect();
-        assert!(
-            acknowledged.is_subset(&names),
-            "round {round}: lost {:?}",
-            acknowledged.difference(&names)
-        );
+        let names = listed(&dev).await;
+        let lost: Vec<&String> = acknowledged.difference(&names).collect();
+        assert!(lost.is_empty(), "round {round}: lost {lost:?}");
         acknowledged = names;
         let moment = Duration::from_millis(random.random_range(0..1500));
-        let creating = async {
-            while acknowledged.len() < CLUSTERS {
-                let name = format!("crash-{:02}", acknowledged.len());
-                let file = cluster_file(folder.path(), &name);
-                let output = dev.run(&["create", "-f", file.to_str().unwrap()]).await;
-                assert!(
-                    output.status.success(),
-                    "{}",
-                    String::from_utf8_lossy(&output.stderr)
-                );
-                acknowledged.insert(name);
-            }
-            std::future::pending::<()>().await;
-        };
-        let _ = tokio::time::timeout(moment, creating).await;
+        // The moment comes while creating, or while adapters work on what was created.
+        let _ = tokio::time::timeout(moment, create(&dev, folder.path(), &mut acknowledged)).await;
         dev.kill().await;
     }
     let dev = Dev::start(&data_dir).await;
-    for index in 0..CLUSTERS {
-        let name = format!("crash-{index:02}");
-        let file = cluster_file(folder.path(), &name);
-        // A create whose answer the kill swallowed may have happened: then the name is taken.
+    converge(&dev, folder.path()).await;
+    dev.stop().await;
+    let verify = ["replay", "verify", "--data-dir"];
+    let verified = hyperfleet()
+        .args(verify)
+        .arg(&data_dir)
+        .output()
+        .await
+        .unwrap();
+    let report = String::from_utf8_lossy(&verified.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success(), "{report}{complaint}");
+    println!("{report}");
+}
+
+async fn listed(dev: &Dev) -> BTreeSet<String> {
+    let list: Value =
+        serde_json::from_str(&dev.ok(&["get", "clusters", "-o", "json"]).await).unwrap();
+    let items = list["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|item| item["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Creates what is missing, then waits for the end.
+async fn create(dev: &Dev, folder: &Path, acknowledged: &mut BTreeSet<String>) {
+    while acknowledged.len() < CLUSTERS {
+        let name = format!("crash-{:02}", acknowledged.len());
+        let file = cluster_file(folder, &name);
         let output = dev.run(&["create", "-f", file.to_str().unwrap()]).await;
         assert!(
-            output.status.success()
-                || String::from_utf8_lossy(&output.stderr).contains("already exists")
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        acknowledged.insert(name);
+    }
+    std::future::pending::<()>().await;
+}
+
+async fn converge(dev: &Dev, folder: &Path) {
+    for index in 0..CLUSTERS {
+        let file = cluster_file(folder, &format!("crash-{index:02}"));
+        // A create whose answer the kill swallowed may have happened: then the name is taken.
+        let output = dev.run(&["create", "-f", file.to_str().unwrap()]).await;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() || complaint.contains("already exists"),
+            "{complaint}"
         );
     }
     for index in 0..CLUSTERS {
@@ -95,18 +115,4 @@ async fn nothing_acknowledged_is_lost_and_everything_converges() {
         ])
         .await;
     }
-    dev.stop().await;
-    let verified = hyperfleet()
-        .args(["replay", "verify", "--data-dir"])
-        .arg(&data_dir)
-        .output()
-        .await
-        .unwrap();
-    let report = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(
-        verified.status.success(),
-        "{report}{}",
-        String::from_utf8_lossy(&verified.stderr)
-    );
-    println!("{report}");
 }

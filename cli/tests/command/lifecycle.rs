@@ -1,5 +1,7 @@
 //! A cluster's life through user commands: create, watch, describe, patch, wait, delete, history.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::dev::{Dev, cluster_file, node_pool_file};
@@ -9,69 +11,72 @@ async fn a_cluster_lives_and_dies_through_user_commands() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     let dev = Dev::start(&data_dir).await;
-    let cluster = cluster_file(folder.path(), "blue-1");
-    let pool = node_pool_file(folder.path(), "workers");
+    create(&dev, folder.path()).await;
+    look(&dev).await;
+    change(&dev).await;
+    delete(&dev).await;
+    assert_eq!(left_in_cluster(&data_dir).await, Vec::<String>::new());
+    dev.stop().await;
+}
 
-    assert_eq!(
-        dev.ok(&["create", "-f", cluster.to_str().unwrap()]).await,
-        "cluster/blue-1 created\n"
-    );
-    let created = dev
-        .ok(&[
-            "create",
-            "-f",
-            pool.to_str().unwrap(),
-            "--cluster",
-            "blue-1",
-        ])
-        .await;
-    assert_eq!(created, "nodepool/workers created\n");
-    dev.ok(&[
-        "wait",
-        "cluster",
+async fn create(dev: &Dev, folder: &Path) {
+    let cluster = cluster_file(folder, "blue-1");
+    let created = dev.ok(&["create", "-f", cluster.to_str().unwrap()]).await;
+    assert_eq!(created, "cluster/blue-1 created\n");
+    let pool = node_pool_file(folder, "workers");
+    let arguments = [
+        "create",
+        "-f",
+        pool.to_str().unwrap(),
+        "--cluster",
         "blue-1",
-        "--for=condition=Reconciled",
-        "--timeout",
-        "60",
-    ])
-    .await;
+    ];
+    assert_eq!(dev.ok(&arguments).await, "nodepool/workers created\n");
+    let reconciled = "--for=condition=Reconciled";
+    dev.ok(&["wait", "cluster", "blue-1", reconciled, "--timeout", "60"])
+        .await;
     dev.ok(&["wait", "nodepool", "workers", "--timeout", "60"])
         .await;
+}
 
+async fn cluster(dev: &Dev) -> Value {
+    serde_json::from_str(&dev.ok(&["get", "cluster", "blue-1", "-o", "json"]).await).unwrap()
+}
+
+async fn look(dev: &Dev) {
     let table = dev.ok(&["get", "clusters"]).await;
+    let shown = ["NAME", "blue-1", "Ready"];
     assert!(
-        table.contains("NAME") && table.contains("blue-1") && table.contains("Ready"),
+        shown.iter().all(|expected| table.contains(expected)),
         "{table}"
     );
-    let one: Value =
-        serde_json::from_str(&dev.ok(&["get", "cluster", "blue-1", "-o", "json"]).await).unwrap();
-    let id = one["id"].as_str().unwrap();
-    assert_eq!(
-        dev.ok(&["get", "cluster", id, "-o", "name"]).await,
-        "cluster/blue-1\n"
-    );
+    let id = cluster(dev).await["id"].as_str().unwrap().to_owned();
+    let by_id = dev.ok(&["get", "cluster", &id, "-o", "name"]).await;
+    assert_eq!(by_id, "cluster/blue-1\n");
     let described = dev.ok(&["describe", "cluster", "blue-1"]).await;
-    for expected in [
+    let shown = [
         "Conditions:",
         "ReconciledAll",
         "hypershift",
         "workers",
         "resource.conditions_changed",
-    ] {
+    ];
+    for expected in shown {
         assert!(described.contains(expected), "{expected}: {described}");
     }
+}
 
-    let patch = r#"{"labels":{"tier":"gold"}}"#;
-    assert_eq!(
-        dev.ok(&["patch", "cluster", "blue-1", "-p", patch]).await,
-        "cluster/blue-1 patched\n"
-    );
-    assert_eq!(
-        dev.ok(&["patch", "cluster", "blue-1", "-p", patch]).await,
-        "cluster/blue-1 unchanged\n"
-    );
-    let patched: Value =
-        serde_json::from_str(&dev.ok(&["get", "cluster", id, "-o", "json"]).await).unwrap();
+async fn change(dev: &Dev) {
+    let patch = [
+        "patch",
+        "cluster",
+        "blue-1",
+        "-p",
+        r#"{"labels":{"tier":"gold"}}"#,
+    ];
+    assert_eq!(dev.ok(&patch).await, "cluster/blue-1 patched\n");
+    assert_eq!(dev.ok(&patch).await, "cluster/blue-1 unchanged\n");
+    let patched = cluster(dev).await;
     assert_eq!(
         patched["labels"],
         serde_json::json!({"environment": "test", "tier": "gold"})
@@ -79,7 +84,9 @@ async fn a_cluster_lives_and_dies_through_user_commands() {
     assert_eq!(patched["generation"], 2);
     dev.ok(&["wait", "cluster", "blue-1", "--timeout", "60"])
         .await;
+}
 
+async fn delete(dev: &Dev) {
     dev.ok(&["delete", "cluster", "blue-1", "--wait", "--timeout", "90"])
         .await;
     let missing = dev.fails(&["get", "cluster", "blue-1"]).await;
@@ -89,17 +96,13 @@ async fn a_cluster_lives_and_dies_through_user_commands() {
         ["history", "nodepool", "workers"],
     ] {
         let history = dev.ok(&subject).await;
-        assert!(
-            history.contains("resource.created") && history.contains("resource.removed"),
-            "{history}"
-        );
+        let whole = history.contains("resource.created") && history.contains("resource.removed");
+        assert!(whole, "{history}");
     }
-    assert_eq!(left_in_cluster(&data_dir).await, Vec::<String>::new());
-    dev.stop().await;
 }
 
 /// Names of the objects that adapters created and that are still in the simulated cluster.
-async fn left_in_cluster(data_dir: &std::path::Path) -> Vec<String> {
+async fn left_in_cluster(data_dir: &Path) -> Vec<String> {
     let kubeconfig =
         kube::config::Kubeconfig::read_from(data_dir.join("cluster-sim.kubeconfig")).unwrap();
     let config = kube::Config::from_custom_kubeconfig(

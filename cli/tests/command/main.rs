@@ -1,5 +1,11 @@
 //! The built `hyperfleet` command, run as a user runs it: real processes, real PostgreSQL, simulated cluster.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in what tests share"
+)]
+
 mod crash;
 mod demo;
 mod dev;

@@ -152,13 +152,15 @@ impl Display {
         if known.as_ref() != Some(&step) {
             match &bar {
                 Some(bar) if step.done => {
-                    bar.finish_with_message(format!("✓ {elapsed:6.2}s {line}"))
+                    bar.finish_with_message(format!("✓ {elapsed:6.2}s {line}"));
                 }
                 Some(bar) => bar.set_message(format!("  {elapsed:6.2}s {line}")),
-                None => println!(
-                    "{elapsed:7.2}s  {} {line}",
-                    if step.done { "✓" } else { "·" }
-                ),
+                None => {
+                    println!(
+                        "{elapsed:7.2}s  {} {line}",
+                        if step.done { "✓" } else { "·" }
+                    );
+                }
             }
         }
         self.shown.insert(key, (step, bar));
