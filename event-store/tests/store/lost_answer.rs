@@ -58,7 +58,7 @@ async fn pass(
     cut: Cut,
     left: Arc<AtomicUsize>,
 ) {
-    let (mut asked, mut answered) = ([0; 65536], [0; 65536]);
+    let (mut asked, mut answered) = ([0; 8192], [0; 8192]);
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
