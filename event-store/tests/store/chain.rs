@@ -2,9 +2,11 @@
 
 use hyperfleet_event_store::{ChainFault, ChainFaultKind, EventStore};
 use hyperfleet_test_support::{TestDatabase, database};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use crate::fixture::{one, open, stream};
+use crate::fixture::{one, open, payloads, stream};
 
 async fn five_events(store: &EventStore, id: &str) {
     for version in 0..5 {
@@ -64,6 +66,35 @@ async fn what_the_database_spells_differently_verifies() {
     let verified = store.verify_stream(&stream("a")).await.unwrap();
     assert_eq!(verified, Ok(spellings.len() as u64));
     assert_eq!(store.verify_stream(&stream("none")).await.unwrap(), Ok(0));
+}
+
+#[tokio::test]
+async fn any_double_verifies_and_is_read_back() {
+    let seed = rand::rng().random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut doubles: Vec<f64> = (0..2000)
+        .map(|_| f64::from_bits(random.random()))
+        .filter(|double| double.is_finite())
+        .collect();
+    doubles.extend((0..2000).map(|_| random.random_range(-1000.0..1000.0)));
+    let database = database().await;
+    let store = open(&database).await;
+    store
+        .append(vec![one("a", 0, json!(doubles))])
+        .await
+        .unwrap();
+    let verified = store.verify_stream(&stream("a")).await.unwrap();
+    assert_eq!(verified, Ok(1));
+    // The database turns -0.0 and whole doubles into integers of the same value.
+    let read: Vec<Option<f64>> = payloads(&store, "a").await[0]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::as_f64)
+        .collect();
+    let written: Vec<Option<f64>> = doubles.into_iter().map(Some).collect();
+    assert!(read == written, "a double changed on its way");
 }
 
 #[tokio::test]
