@@ -12,7 +12,13 @@ pub(super) fn descriptors() -> Vec<EntityDescriptor> {
         EntityDescriptor {
             kind: "Cluster".to_owned(),
             plural: "clusters".to_owned(),
-            required_adapters: adapters(&["validation", "dns", "pullsecret", "hypershift"]),
+            required_adapters: adapters(&[
+                "validation",
+                "dns",
+                "placement",
+                "pullsecret",
+                "hypershift",
+            ]),
             name_length: NameLength { min: 3, max: 53 },
             spec_schema_name: Some("ClusterSpec".to_owned()),
             require_spec_schema: true,
