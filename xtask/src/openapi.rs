@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use crate::{process, workspace};
 
@@ -30,10 +30,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "openapi",
     ]);
     let printed = process::output(&mut hyperfleet)?;
-    let document: Value =
-        serde_json::from_str(&printed).context("`hyperfleet openapi` did not print JSON")?;
-    let mut current = serde_json::to_string_pretty(&document)?;
-    current.push('\n');
+    // Checked, and then kept as it was printed: writing it again would order its members by the features
+    // that this build of the JSON library happens to have.
+    serde_json::from_str::<IgnoredAny>(&printed)
+        .context("`hyperfleet openapi` did not print JSON")?;
+    let current = printed;
     let path = workspace::root().join(DOCUMENT);
     if !arguments.check {
         fs::write(&path, current).with_context(|| format!("cannot write {DOCUMENT}"))?;
