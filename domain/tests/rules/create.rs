@@ -29,7 +29,7 @@ fn a_new_cluster_renders_as_the_contract_says() {
     let reconciled = condition(
         "Reconciled",
         "ReconciledMissingAdapters",
-        "Required adapters not reporting Available=True: [dns, hypershift, pullsecret, validation]. Currently reporting: []",
+        "Required adapters not reporting Available=True: [dns, hypershift, placement, pullsecret, validation]. Currently reporting: []",
     );
     let last_known = condition(
         "LastKnownReconciled",

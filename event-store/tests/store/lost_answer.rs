@@ -26,9 +26,14 @@ async fn relay(database: &TestDatabase, cut: Cut, cuts: usize) -> (String, Arc<A
     let server: PgConnectOptions = database.url.parse().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    // With its password, if the server wants one.
+    let (account, _) = database
+        .url
+        .trim_start_matches("postgres://")
+        .split_once('@')
+        .unwrap();
     let url = format!(
-        "postgres://{}@127.0.0.1:{port}/{}?sslmode=disable",
-        server.get_username(),
+        "postgres://{account}@127.0.0.1:{port}/{}?sslmode=disable",
         server.get_database().unwrap()
     );
     let left = Arc::new(AtomicUsize::new(cuts));
