@@ -12,6 +12,7 @@ mod fleet_summary;
 mod history;
 mod kinds;
 mod openapi;
+mod problems;
 mod read_your_writes;
 mod reconcile_queue;
 mod replay;
