@@ -17,7 +17,7 @@ pub(crate) const GENESIS: [u8; 32] = [0; 32];
 /// Events read at a time when a whole stream is verified.
 const VERIFY_BATCH: usize = 1000;
 
-/// What an event's hash covers, besides the previous hash.
+/// What an event's hash covers, besides the previous hash and the time.
 pub(crate) struct Link<'a> {
     pub(crate) stream: &'a StreamId,
     pub(crate) sequence: u64,
@@ -25,32 +25,47 @@ pub(crate) struct Link<'a> {
     pub(crate) event_version: &'a str,
     pub(crate) payload: &'a Value,
     pub(crate) metadata: &'a Value,
-    pub(crate) recorded_at: DateTime<Utc>,
+}
+
+/// A link as text, but for the time, which is known only within the transaction.
+pub(crate) struct LinkText {
+    before_time: String,
+    after_time: String,
+}
+
+impl Link<'_> {
+    /// The text of the link. It takes longer than hashing it, so it is made before the event is queued.
+    pub(crate) fn text(&self) -> LinkText {
+        let mut before_time = self.sequence.to_string();
+        for part in [
+            &self.stream.aggregate_type,
+            &self.stream.aggregate_id,
+            self.event_type,
+            self.event_version,
+        ] {
+            before_time.push('\n');
+            canonical::write_text(part, &mut before_time);
+        }
+        let mut after_time = String::new();
+        for value in [self.payload, self.metadata] {
+            after_time.push('\n');
+            canonical::write(value, &mut after_time);
+        }
+        LinkText {
+            before_time,
+            after_time,
+        }
+    }
 }
 
 /// The hash of an event.
-pub(crate) fn hash(previous: &[u8], link: &Link<'_>) -> [u8; 32] {
-    let recorded_at = link
-        .recorded_at
-        .to_rfc3339_opts(SecondsFormat::Micros, true);
-    let mut text = link.sequence.to_string();
-    for part in [
-        &link.stream.aggregate_type,
-        &link.stream.aggregate_id,
-        link.event_type,
-        link.event_version,
-        &recorded_at,
-    ] {
-        text.push('\n');
-        canonical::write_text(part, &mut text);
-    }
-    for value in [link.payload, link.metadata] {
-        text.push('\n');
-        canonical::write(value, &mut text);
-    }
+pub(crate) fn hash(previous: &[u8], link: &LinkText, recorded_at: DateTime<Utc>) -> [u8; 32] {
+    let time = recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true);
     Sha256::new()
         .chain_update(previous)
-        .chain_update(text.as_bytes())
+        .chain_update(&link.before_time)
+        .chain_update(format!("\n\"{time}\""))
+        .chain_update(&link.after_time)
         .finalize()
         .into()
 }
@@ -152,9 +167,8 @@ fn verify(
             event_version: &event.event_version,
             payload: &event.payload,
             metadata: &event.metadata,
-            recorded_at: event.recorded_at,
         };
-        if hash(&previous, &link).as_slice() != event.hash {
+        if hash(&previous, &link.text(), event.recorded_at).as_slice() != event.hash {
             return Err(fault(ChainFaultKind::Altered));
         }
         version = event.sequence;

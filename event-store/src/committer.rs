@@ -5,6 +5,7 @@ mod batch;
 mod claims;
 mod contest;
 mod rows;
+mod text;
 mod write;
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::contest::Standing;
 pub(crate) use self::rows::CHANNEL;
+pub(crate) use self::text::EventText;
 use self::write::{BatchError, Outcome};
 use crate::append::{Append, AppendError, Committed};
 use crate::inline::InlineProjection;
@@ -43,6 +45,8 @@ const FIND_OUT_INTERVAL: Duration = Duration::from_millis(20);
 /// A transaction that waits for its turn.
 pub(crate) struct Queued {
     pub(crate) appends: Vec<Append>,
+    /// The events of the appends as text.
+    pub(crate) texts: Vec<Vec<EventText>>,
     pub(crate) answer: oneshot::Sender<Result<Committed, AppendError>>,
 }
 

@@ -41,7 +41,11 @@ pub struct Snapshot {
 #[async_trait]
 pub trait InlineProjection: Send + Sync {
     /// Applies the changes of a batch. Each stream occurs at most once. Runs inside the append
-    /// transaction; an error undoes the batch.
+    /// transaction.
+    ///
+    /// # Errors
+    /// An error undoes the batch. Every error of the database is to be returned: it has ended the
+    /// transaction, so a batch whose projection keeps one to itself is undone all the same.
     async fn apply(
         &self,
         connection: &mut PgConnection,

@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::append::{Append, AppendError, Committed, StreamId};
 use crate::chain::{self, ChainFault};
 use crate::check;
-use crate::committer::{Committer, QUEUE_LENGTH, Queued};
+use crate::committer::{Committer, EventText, QUEUE_LENGTH, Queued};
 use crate::error::Error;
 use crate::inline::InlineProjection;
 use crate::metrics::StoreMetrics;
@@ -76,6 +76,9 @@ impl EventStore {
                 ("enable_seqscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
+                // Nor is any of its few statements worth planning anew for each batch, or compiling.
+                ("plan_cache_mode", "force_generic_plan"),
+                ("jit", "off"),
             ]),
             projection: options.projection.clone(),
             metrics: options.metrics.clone(),
@@ -121,7 +124,11 @@ impl EventStore {
     pub async fn append(&self, appends: Vec<Append>) -> Result<Committed, AppendError> {
         check::check(&appends)?;
         let (answer, answered) = oneshot::channel();
-        let queued = Queued { appends, answer };
+        let queued = Queued {
+            texts: appends.iter().map(EventText::of).collect(),
+            appends,
+            answer,
+        };
         if self.inner.queue.send(queued).await.is_err() {
             return Err(AppendError::Unavailable {
                 reason: "the event store has stopped".to_owned(),

@@ -45,6 +45,7 @@ mod tests {
         let mut append = Append::events(StreamId::new("t", stream), 0, Vec::new());
         append.claims.extend(claim.map(str::to_owned));
         Queued {
+            texts: vec![Vec::new()],
             appends: vec![append],
             answer: oneshot::channel().0,
         }

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Queued;
+use super::{EventText, Queued};
 use crate::append::{Append, AppendError, StreamId};
 
 /// How a transaction of a batch stands.
@@ -50,7 +50,7 @@ pub(super) fn settle_rivals(
     standings: &mut [Standing],
 ) {
     let moved: HashMap<&StreamId, u64> = winners(batch, standings)
-        .map(|append| (&append.stream, append.version()))
+        .map(|(append, _)| (&append.stream, append.version()))
         .collect();
     let version = |stream: &StreamId| moved.get(stream).copied().unwrap_or_else(|| head(stream));
     let mut waiting: HashSet<&StreamId> = HashSet::new();
@@ -71,16 +71,17 @@ pub(super) fn settle_rivals(
     }
 }
 
-/// What the winners append.
+/// What the winners append, with its events as text.
 pub(super) fn winners<'a>(
     batch: &'a [Queued],
     standings: &[Standing],
-) -> impl Iterator<Item = &'a Append> {
+) -> impl Iterator<Item = (&'a Append, &'a [EventText])> {
     batch
         .iter()
         .zip(standings)
         .filter(|(_, standing)| **standing == Standing::Winning)
-        .flat_map(|(queued, _)| &queued.appends)
+        .flat_map(|(queued, _)| queued.appends.iter().zip(&queued.texts))
+        .map(|(append, texts)| (append, texts.as_slice()))
 }
 
 /// The first append with another version than the expected one, if that is final.
@@ -114,13 +115,15 @@ mod tests {
             payload: Value::Null,
             metadata: Value::Null,
         };
+        let appends: Vec<Append> = appends
+            .iter()
+            .map(|&(id, expected)| {
+                Append::events(StreamId::new("t", id), expected, vec![event.clone()])
+            })
+            .collect();
         Queued {
-            appends: appends
-                .iter()
-                .map(|&(id, expected)| {
-                    Append::events(StreamId::new("t", id), expected, vec![event.clone()])
-                })
-                .collect(),
+            texts: appends.iter().map(EventText::of).collect(),
+            appends,
             answer: oneshot::channel().0,
         }
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::text::EventText;
 use super::write::Head;
 use crate::append::{Append, StreamId};
 use crate::chain::{self, GENESIS};
@@ -23,8 +24,8 @@ pub(super) struct Rows<'a> {
     sequences: Vec<i64>,
     event_types: Vec<&'a str>,
     event_versions: Vec<&'a str>,
-    payloads: Vec<&'a serde_json::Value>,
-    metadata: Vec<&'a serde_json::Value>,
+    payloads: Vec<&'a str>,
+    metadata: Vec<&'a str>,
     hashes: Vec<Vec<u8>>,
     head_types: Vec<&'a str>,
     head_ids: Vec<&'a str>,
@@ -39,7 +40,7 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) fn of(
-        winners: &[&'a Append],
+        winners: &[(&'a Append, &'a [EventText])],
         heads: &HashMap<StreamId, Head>,
         recorded_at: DateTime<Utc>,
     ) -> Self {
@@ -47,28 +48,20 @@ impl<'a> Rows<'a> {
             recorded_at,
             ..Self::default()
         };
-        for append in winners.iter().filter(|append| !append.events.is_empty()) {
+        for &(append, texts) in winners.iter().filter(|(_, texts)| !texts.is_empty()) {
             let mut hash = heads
                 .get(&append.stream)
                 .map_or_else(|| GENESIS.to_vec(), |head| head.hash.clone());
-            for (sequence, event) in (append.expected + 1..).zip(&append.events) {
-                let link = chain::Link {
-                    stream: &append.stream,
-                    sequence,
-                    event_type: &event.event_type,
-                    event_version: &event.event_version,
-                    payload: &event.payload,
-                    metadata: &event.metadata,
-                    recorded_at,
-                };
-                hash = chain::hash(&hash, &link).to_vec();
+            let numbered = (append.expected + 1..).zip(&append.events);
+            for ((sequence, event), text) in numbered.zip(texts) {
+                hash = chain::hash(&hash, &text.link, recorded_at).to_vec();
                 rows.types.push(&append.stream.aggregate_type);
                 rows.ids.push(&append.stream.aggregate_id);
                 rows.sequences.push(sequence.cast_signed());
                 rows.event_types.push(&event.event_type);
                 rows.event_versions.push(&event.event_version);
-                rows.payloads.push(&event.payload);
-                rows.metadata.push(&event.metadata);
+                rows.payloads.push(&text.payload);
+                rows.metadata.push(&text.metadata);
                 rows.hashes.push(hash.clone());
             }
             rows.head_types.push(&append.stream.aggregate_type);
@@ -94,7 +87,7 @@ impl<'a> Rows<'a> {
                  SELECT CASE WHEN $15 THEN pg_advisory_xact_lock($16) END
              ), input AS MATERIALIZED (
                  SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
-                     $6::jsonb[], $7::jsonb[], $8::bytea[]) WITH ORDINALITY
+                     $6::text[], $7::text[], $8::bytea[]) WITH ORDINALITY
                      AS input (aggregate_type, aggregate_id, sequence, event_type, event_version,
                          payload, metadata, hash, place)
              ), heads AS (
@@ -110,7 +103,7 @@ impl<'a> Rows<'a> {
                  SELECT placed.*, $13, nextval('event_position')
                  FROM (
                      SELECT aggregate_type, aggregate_id, sequence, event_type, event_version,
-                         payload, metadata, hash
+                         payload::jsonb, metadata::jsonb, hash
                      FROM position_lock CROSS JOIN input ORDER BY place
                  ) AS placed
                  RETURNING position

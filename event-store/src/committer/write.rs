@@ -15,7 +15,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::contest::Standing;
 use super::rows::Rows;
-use super::{Queued, claims, contest};
+use super::{EventText, Queued, claims, contest};
 use crate::append::{Append, StreamId};
 use crate::error::is_connection_failure;
 use crate::inline::{InlineProjection, StreamChange};
@@ -89,7 +89,7 @@ pub(super) async fn write(
     let mut standings = contest::by_version(batch, head);
     claims::settle(&mut transaction, batch, &mut standings).await?;
     contest::settle_rivals(batch, head, &mut standings);
-    let winners: Vec<&Append> = contest::winners(batch, &standings).collect();
+    let winners: Vec<(&Append, &[EventText])> = contest::winners(batch, &standings).collect();
     if let Some(projection) = projection {
         let changes = changes(&winners, recorded_at);
         if !changes.is_empty() {
@@ -113,6 +113,9 @@ pub(super) async fn write(
         let (position, id) = rows.insert(&mut transaction, position_lock).await?;
         outcome.position = position;
         transaction_id = Some(id);
+    } else {
+        // A commit of a transaction that an error ended is answered as if it had succeeded.
+        sqlx::query("SELECT").execute(&mut *transaction).await?;
     }
     match transaction.commit().await {
         Ok(()) => Ok(outcome),
@@ -194,9 +197,10 @@ async fn lock_heads(
     Ok((heads, now.ok_or(sqlx::Error::RowNotFound)?))
 }
 
-fn changes(winners: &[&Append], recorded_at: DateTime<Utc>) -> Vec<StreamChange> {
+fn changes(winners: &[(&Append, &[EventText])], recorded_at: DateTime<Utc>) -> Vec<StreamChange> {
     winners
         .iter()
+        .map(|(append, _)| append)
         .filter(|append| !append.events.is_empty() || append.snapshot.is_some())
         .map(|append| StreamChange {
             stream: append.stream.clone(),

@@ -31,6 +31,11 @@ impl InlineProjection for States {
         for change in changes {
             match change.snapshot.as_ref().and_then(Value::as_str) {
                 Some("refuse") => return Err(sqlx::Error::Encode("refused".into())),
+                Some("swallow") => {
+                    let failed = sqlx::query("SELECT 1 / 0").execute(&mut *connection).await;
+                    assert!(failed.is_err());
+                    continue;
+                }
                 Some("panic") => panic!("the projection panics, as this test wants it to"),
                 Some("kill") => {
                     sqlx::query("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -112,6 +117,26 @@ async fn a_load_gives_the_snapshot_of_the_last_append() {
     let loaded = store.load(&stream("a")).await.unwrap();
     assert_eq!((loaded.version, loaded.snapshot), (2, Some(json!("two"))));
     assert_eq!(loaded.events, []);
+}
+
+#[tokio::test]
+async fn an_error_that_a_projection_keeps_to_itself_is_not_acknowledged() {
+    let database = database().await;
+    let (store, _) = open(&database).await;
+    store.append(vec![with_state("a", 0, "one")]).await.unwrap();
+    let liveness = Append {
+        snapshot: Some(json!("swallow")),
+        ..Append::events(stream("a"), 1, Vec::new())
+    };
+    assert!(store.append(vec![liveness]).await.is_err());
+    assert!(
+        store
+            .append(vec![with_state("a", 1, "swallow")])
+            .await
+            .is_err()
+    );
+    let loaded = store.load(&stream("a")).await.unwrap();
+    assert_eq!((loaded.version, loaded.snapshot), (1, Some(json!("one"))));
 }
 
 #[tokio::test]
