@@ -34,9 +34,9 @@ impl Figure {
         }
     }
 
-    /// Compares it with a baseline.
-    pub(super) fn over(mut self, baseline: f64) -> Self {
-        self.ratio = Some(self.value / baseline);
+    /// Says how it compares with a baseline.
+    pub(super) fn ratio(mut self, ratio: f64) -> Self {
+        self.ratio = Some(ratio);
         self
     }
 
@@ -61,6 +61,13 @@ impl Figure {
     }
 }
 
+/// The middle one; of an even number of them, the higher of the two in the middle. Not a number without any.
+pub(super) fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = numbers.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 impl fmt::Display for Figure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -83,11 +90,11 @@ impl fmt::Display for Figure {
 
 #[cfg(test)]
 mod tests {
-    use super::Figure;
+    use super::{Figure, median};
 
     #[test]
     fn the_ratio_decides() {
-        let figure = Figure::new("a", 90.0, "appends/s").over(100.0);
+        let figure = Figure::new("a", 90.0, "appends/s").ratio(0.9);
         assert!(!figure.is_short());
         assert!(!figure.clone().target(0.9).is_short());
         assert!(figure.clone().target(0.91).is_short());
@@ -97,6 +104,12 @@ mod tests {
                 .to_string()
                 .ends_with("target >= 0.91  short")
         );
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert!((median([3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+        assert!(median([]).is_nan());
     }
 
     #[test]
@@ -110,7 +123,7 @@ mod tests {
     fn a_baseline_of_nothing_is_short() {
         assert!(
             Figure::new("a", 0.0, "appends/s")
-                .over(0.0)
+                .ratio(f64::NAN)
                 .target(1.0)
                 .is_short()
         );

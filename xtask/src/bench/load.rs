@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use tokio::task::JoinSet;
 
-const WARM_UP: Duration = Duration::from_secs(1);
-const WINDOW: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_millis(500);
+const WINDOW: Duration = Duration::from_millis(2500);
 
 /// What a writer counts with and how it learns that the time is over.
 #[derive(Clone, Debug, Default)]

@@ -1,12 +1,12 @@
 //! Appends per second through the event store, without an inline projection, on a server that flushes.
 //!
-//! Baselines on the same server: pgbench committing single-row updates of separate rows, and the repository
-//! of postgres-es inserting one event per transaction. Every writer appends to its own stream, except in
+//! Baselines on the same server: pgbench, and the repository of postgres-es, each inserting the same event, one
+//! per transaction. Every writer appends to its own stream, except in
 //! the comparison on hot streams, where writers meet on few streams and try again after a conflict.
 
 mod postgres_es;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,15 +17,18 @@ use serde_json::json;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tempfile::NamedTempFile;
 
-use super::figure::Figure;
+use super::figure::{Figure, median};
 use super::load::{Meter, per_second};
 use crate::postgres::{self, Binaries, Durability, Server};
 use crate::process;
 
+/// How often everything is measured.
+const ROUNDS: usize = 3;
+
 const WRITERS: [usize; 3] = [1, 16, 64];
 const HOT_WRITERS: usize = 64;
 const HOT_STREAMS: u64 = 200;
-const PGBENCH_SECONDS: &str = "4";
+const PGBENCH_SECONDS: &str = "3";
 const APPENDS: &str = "appends/s";
 
 /// With as many connections as writers, the baseline never waits for one.
@@ -55,67 +58,87 @@ async fn measure(binaries: &Binaries, server: &str) -> Result<Vec<Figure>> {
         .test_before_acquire(false)
         .connect(&baseline)
         .await?;
-    sqlx::raw_sql(
-        "CREATE TABLE bench (id int PRIMARY KEY, v bigint NOT NULL) WITH (fillfactor = 50);
-         INSERT INTO bench SELECT id, 0 FROM generate_series(1, 1000) AS id;",
-    )
-    .execute(&pool)
-    .await?;
     postgres_es::prepare(&pool).await?;
     migrate(&product).await?;
-    let mut figures = Vec::new();
-    for writers in WRITERS {
-        let commits = pgbench(binaries, &baseline, writers)?;
-        let rows = postgres_es::appends_per_second(&pool, writers).await?;
-        let store = EventStore::open(EventStoreOptions::new(&product)).await?;
-        let appends = own_streams(&store, writers).await?;
-        figures.extend(compare(writers, commits, rows, appends));
-        if writers == HOT_WRITERS {
+    let mut rounds: BTreeMap<usize, Vec<Round>> = BTreeMap::new();
+    let mut hot_rounds = Vec::new();
+    for round in 0..ROUNDS {
+        for writers in WRITERS {
+            let commits = pgbench(binaries, &baseline, round, writers)?;
+            let rows = postgres_es::appends_per_second(&pool, round, writers).await?;
+            let store = EventStore::open(EventStoreOptions::new(&product)).await?;
+            let appends = own_streams(&store, round, writers).await?;
             let (batches, events) = store.metrics().batches();
-            let batches = f64::from(u32::try_from(batches)?);
-            figures.push(Figure::new(
-                format!("store: events per commit, {writers} writers"),
-                events / batches,
-                "events",
-            ));
+            rounds.entry(writers).or_default().push(Round {
+                commits,
+                rows,
+                appends,
+                events_per_commit: events / f64::from(u32::try_from(batches)?),
+            });
         }
+        hot_rounds.push(hot(&product, round).await?);
     }
-    figures.extend(hot(&product).await?);
+    let mut figures = Vec::new();
+    for (writers, rounds) in rounds {
+        figures.extend(compare(writers, &rounds));
+    }
+    figures.extend(compare_hot(&hot_rounds));
     Ok(figures)
 }
 
-/// The figures of one number of writers.
-fn compare(writers: usize, commits: f64, rows: f64, appends: f64) -> Vec<Figure> {
-    let over_pgbench = Figure::new(
+/// What one number of writers did in one round.
+struct Round {
+    commits: f64,
+    rows: f64,
+    appends: f64,
+    events_per_commit: f64,
+}
+
+/// The figures of one number of writers. A ratio is the median of the rounds' ratios: what is compared ran
+/// within seconds of each other, so a machine that slows down for a while does not tilt it.
+fn compare(writers: usize, rounds: &[Round]) -> Vec<Figure> {
+    let figure = |name: String, unit, read: fn(&Round) -> f64| {
+        Figure::new(name, median(rounds.iter().map(read)), unit)
+    };
+    let over_pgbench = figure(
         format!("store over pgbench, {writers} writers"),
-        appends,
         APPENDS,
+        |round| round.appends,
     )
-    .over(commits);
-    let over_postgres_es = Figure::new(
+    .ratio(median(
+        rounds.iter().map(|round| round.appends / round.commits),
+    ));
+    let over_postgres_es = figure(
         format!("store over postgres-es, {writers} writers"),
-        appends,
         APPENDS,
+        |round| round.appends,
     )
-    .over(rows);
+    .ratio(median(
+        rounds.iter().map(|round| round.appends / round.rows),
+    ));
     let (over_pgbench, over_postgres_es) = match writers {
         1 => (over_pgbench.target(0.5), over_postgres_es),
         HOT_WRITERS => (over_pgbench.target(1.2), over_postgres_es.target(2.5)),
         _ => (over_pgbench, over_postgres_es),
     };
     vec![
-        Figure::new(
+        figure(
             format!("baseline: pgbench, {writers} clients"),
-            commits,
             "commits/s",
+            |round| round.commits,
         ),
-        Figure::new(
+        figure(
             format!("baseline: postgres-es, {writers} writers"),
-            rows,
             APPENDS,
+            |round| round.rows,
         ),
         over_pgbench,
         over_postgres_es,
+        figure(
+            format!("store: events per commit, {writers} writers"),
+            "events",
+            |round| round.events_per_commit,
+        ),
     ]
 }
 
@@ -138,18 +161,23 @@ async fn migrate(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Single-row commits per second, each client on its own row.
-fn pgbench(binaries: &Binaries, url: &str, clients: usize) -> Result<f64> {
+/// Single-row commits per second: the event that the others append, inserted by the quickest client there
+/// is, each client into its own stream.
+fn pgbench(binaries: &Binaries, url: &str, round: usize, clients: usize) -> Result<f64> {
     let script = NamedTempFile::new()?;
-    std::fs::write(
-        &script,
-        "UPDATE bench SET v = v + 1 WHERE id = :client_id + 1;\n",
-    )?;
+    let event = event();
+    let insert = format!(
+        "\\set sequence :sequence + 1\n\
+         INSERT INTO events VALUES ('pgbench', '{round}-{clients}-' || :client_id, :sequence, '{}', '{}', '{}', '{}');\n",
+        event.event_type, event.event_version, event.payload, event.metadata,
+    );
+    std::fs::write(&script, insert)?;
     let clients = clients.to_string();
     let threads = if clients == "1" { "1" } else { "2" };
     let mut pgbench = Command::new(binaries.program("pgbench"));
     pgbench
         .args(["-n", "-M", "prepared", "-T", PGBENCH_SECONDS])
+        .args(["-D", "sequence=0"])
         .args(["-c", &clients, "-j", threads, "-f"])
         .arg(script.path())
         .arg(url);
@@ -170,11 +198,11 @@ fn event() -> NewEvent {
     }
 }
 
-async fn own_streams(store: &EventStore, writers: usize) -> Result<f64> {
+async fn own_streams(store: &EventStore, round: usize, writers: usize) -> Result<f64> {
     per_second(writers, |writer, meter| {
         let store = store.clone();
         async move {
-            let stream = StreamId::new("bench", format!("own-{writers}-{writer}"));
+            let stream = StreamId::new("bench", format!("own-{round}-{writers}-{writer}"));
             let mut version = 0;
             while !meter.is_over() {
                 let append = Append::events(stream.clone(), version, vec![event()]);
@@ -187,15 +215,22 @@ async fn own_streams(store: &EventStore, writers: usize) -> Result<f64> {
     .await
 }
 
-/// Many writers on few streams: with group commit, and without.
-async fn hot(url: &str) -> Result<Vec<Figure>> {
+/// Many writers on few streams: without group commit, and with.
+async fn hot(url: &str, round: usize) -> Result<(f64, f64)> {
     let mut unbatched = EventStoreOptions::new(url);
     unbatched.maximum_batch = 1;
     let unbatched = EventStore::open(unbatched).await?;
-    let without = hot_streams(&unbatched, "unbatched").await?;
+    let without = hot_streams(&unbatched, format!("unbatched-{round}")).await?;
     let batched = EventStore::open(EventStoreOptions::new(url)).await?;
-    let with = hot_streams(&batched, "batched").await?;
-    Ok(vec![
+    let with = hot_streams(&batched, format!("batched-{round}")).await?;
+    Ok((without, with))
+}
+
+fn compare_hot(rounds: &[(f64, f64)]) -> [Figure; 2] {
+    let without = median(rounds.iter().map(|(without, _)| *without));
+    let with = median(rounds.iter().map(|(_, with)| *with));
+    let ratio = median(rounds.iter().map(|(without, with)| with / without));
+    [
         Figure::new(
             format!("baseline: unbatched, {HOT_STREAMS} hot streams"),
             without,
@@ -206,15 +241,15 @@ async fn hot(url: &str) -> Result<Vec<Figure>> {
             with,
             APPENDS,
         )
-        .over(without)
+        .ratio(ratio)
         .target(0.8),
-    ])
+    ]
 }
 
-async fn hot_streams(store: &EventStore, name: &'static str) -> Result<f64> {
+async fn hot_streams(store: &EventStore, name: String) -> Result<f64> {
     per_second(HOT_WRITERS, |writer, meter| {
-        let store = store.clone();
-        async move { write_hot(&store, name, writer, &meter).await }
+        let (store, name) = (store.clone(), name.clone());
+        async move { write_hot(&store, &name, writer, &meter).await }
     })
     .await
 }

@@ -60,11 +60,11 @@ pub(super) async fn prepare(pool: &PgPool) -> Result<()> {
 }
 
 /// One event per transaction; nothing is loaded, which is its best case.
-pub(super) async fn appends_per_second(pool: &PgPool, writers: usize) -> Result<f64> {
+pub(super) async fn appends_per_second(pool: &PgPool, round: usize, writers: usize) -> Result<f64> {
     per_second(writers, |writer, meter| {
         let repository = PostgresEventRepository::new(pool.clone());
         async move {
-            let id = format!("own-{writers}-{writer}");
+            let id = format!("own-{round}-{writers}-{writer}");
             let mut sequence = 0;
             while !meter.is_over() {
                 sequence += 1;
