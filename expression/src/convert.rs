@@ -37,6 +37,14 @@ pub fn to_cel(json: &Value) -> CelValue {
     }
 }
 
+/// The type of a value, by CEL's name for it.
+pub fn type_name(value: &CelValue) -> String {
+    match value {
+        CelValue::Float(_) => "double".to_owned(),
+        other => other.type_of().to_string(),
+    }
+}
+
 /// What an absent optional becomes as a value of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absent {
@@ -102,7 +110,7 @@ pub fn to_json(value: &CelValue, absent: Absent) -> Result<Option<Value>, NoJson
             }
             Value::Object(fields)
         }
-        other => return Err(no_json(other.type_of().to_string())),
+        other => return Err(no_json(type_name(other))),
     };
     Ok(Some(json))
 }

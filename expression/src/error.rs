@@ -2,6 +2,7 @@
 
 use cel::ExecutionError;
 
+use crate::convert::type_name;
 use crate::expression::{DEPTH_LIMIT, LENGTH_LIMIT};
 
 /// Why an expression is refused before it is ever used.
@@ -77,28 +78,28 @@ fn describe(error: &ExecutionError) -> String {
             cel::Value::Int(index) => format!("index out of bounds: {index}"),
             cel::Value::UInt(index) => format!("index out of bounds: {index}"),
             cel::Value::Float(index) => format!("index out of bounds: {index}"),
-            other => format!("index out of bounds: a {}", other.type_of()),
+            other => format!("index out of bounds: a {}", type_name(other)),
         },
         ExecutionError::UnsupportedTargetType { target } => {
-            format!("unsupported argument of type {}", target.type_of())
+            format!("unsupported argument of type {}", type_name(target))
         }
         ExecutionError::NotSupportedAsMethod { method, target } => {
-            let of = target.type_of();
+            let of = type_name(target);
             format!("'{method}' is not supported on type {of}")
         }
         ExecutionError::UnsupportedKeyType(key) => {
-            format!("a {} cannot be a key", key.type_of())
+            format!("a {} cannot be a key", type_name(key))
         }
         ExecutionError::ValuesNotComparable(left, right) => {
-            let (left, right) = (left.type_of(), right.type_of());
+            let (left, right) = (type_name(left), type_name(right));
             format!("{left} and {right} cannot be compared")
         }
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
-            let (left, right) = (left.type_of(), right.type_of());
+            let (left, right) = (type_name(left), type_name(right));
             format!("the operator '{operator}' is not supported between {left} and {right}")
         }
         ExecutionError::UnsupportedIndex(index, value) => {
-            let (index, value) = (index.type_of(), value.type_of());
+            let (index, value) = (type_name(index), type_name(value));
             format!("a {index} cannot index a {value}")
         }
         ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),

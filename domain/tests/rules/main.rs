@@ -10,6 +10,7 @@ mod cqrs;
 mod create;
 mod delete;
 mod golden;
+mod mapping;
 mod patch;
 mod properties;
 mod references;
