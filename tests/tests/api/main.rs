@@ -4,6 +4,7 @@
 mod concurrency;
 mod conformance_create;
 mod conformance_delete;
+mod conformance_mapping;
 mod conformance_patch;
 mod conformance_read;
 mod conformance_reports;
