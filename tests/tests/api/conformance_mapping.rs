@@ -231,3 +231,69 @@ async fn mapped_conditions_replay_from_the_log() {
     let verified = verify(app.pool()).await.expect("verified");
     assert!(verified.is_equal());
 }
+
+/// The configurations in the guide, in their order.
+fn examples() -> Vec<Vec<EntityDescriptor>> {
+    #[derive(serde::Deserialize)]
+    struct File {
+        entities: Vec<EntityDescriptor>,
+    }
+    let guide = include_str!("../../../docs/condition-mapping.md");
+    let blocks = guide.split("```yaml\n").skip(1);
+    let blocks = blocks.filter_map(|block| block.split("```").next());
+    blocks
+        .map(|block| serde_saphyr::from_str::<File>(block).expect(block).entities)
+        .collect()
+}
+
+#[tokio::test]
+async fn the_examples_of_the_guide_do_what_it_says() {
+    let examples = examples();
+    let mut kinds = examples[0].clone();
+    for example in &examples[1..] {
+        kinds[0]
+            .condition_rules
+            .extend(example[0].condition_rules.clone());
+    }
+    let app = TestApp::with(Registry::new(kinds).expect("rules that compile")).await;
+    let document = json!({"kind": "Gadget", "name": "g", "spec": {"replicas": 3}});
+    let path = format!(
+        "gadgets/{}",
+        app.post("gadgets", &document).await.expect(201).id()
+    );
+    for (adapter, data) in [
+        ("dns", json!({})),
+        ("nodes", json!({"ready": 2})),
+        ("network", json!({})),
+    ] {
+        let mut report = Report::new(adapter, 1, "True").document();
+        report["data"] = data;
+        report["conditions"][2]["status"] =
+            json!(if adapter == "nodes" { "False" } else { "True" });
+        app.put(&format!("{path}/statuses"), &report)
+            .await
+            .expect(201);
+    }
+    let gadget = app.get(&path).await.expect(200);
+    for (name, status, reason, message) in [
+        ("NetworkReady", "False", "AsReported", "generation 1"),
+        (
+            "EndpointPublished",
+            "False",
+            "NoEndpointYet",
+            "the dns adapter reported no endpoint",
+        ),
+        (
+            "Degraded",
+            "True",
+            "AdapterUnhealthy",
+            "unhealthy: [\"nodes\"]",
+        ),
+        ("Scaled", "False", "Scaling", "2 of 3 ready"),
+    ] {
+        let condition = gadget.condition(name);
+        assert_eq!(condition["status"], status, "{condition}");
+        assert_eq!(condition["reason"], reason, "{condition}");
+        assert_eq!(condition["message"], message, "{condition}");
+    }
+}
