@@ -85,7 +85,6 @@ impl Expression {
             });
         }
         if let Some(name) = names::undeclared_function(expression, &[TO_JSON, DIG]) {
-            let name = name.to_owned();
             return Err(CompileError::UndeclaredFunction { name });
         }
         let mut metered = expression.clone();

@@ -11,6 +11,7 @@ mod create;
 mod delete;
 mod golden;
 mod mapping;
+mod mapping_start;
 mod patch;
 mod properties;
 mod references;
