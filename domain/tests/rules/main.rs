@@ -6,6 +6,7 @@
 )]
 
 mod aggregation;
+mod aggregation_oracle;
 mod cqrs;
 mod create;
 mod delete;

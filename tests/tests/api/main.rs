@@ -2,6 +2,7 @@
 //! number of the conformance case.
 
 mod concurrency;
+mod conformance_aggregation;
 mod conformance_create;
 mod conformance_delete;
 mod conformance_mapping;
