@@ -9,13 +9,13 @@
 //! Known differences from the Go framework, both supersets: a null result stays null (there it
 //! became `0`), and lists or maps that the expression built serialise correctly.
 
-mod convert;
 mod functions;
 
 use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, Program};
 use chrono::{DateTime, Utc};
+use hyperfleet_expression::{Absent, to_cel, to_json};
 use serde_json::Value;
 
 /// The longest expression accepted, in bytes. Real ones have hundreds; the parser is recursive.
@@ -132,13 +132,18 @@ impl Expression {
         functions::register(&mut context, variables.now());
         for name in program.references().variables() {
             if let Some(value) = variables.variable(name) {
-                context.add_variable_from_value(name, convert::to_cel(&value));
+                context.add_variable_from_value(name, to_cel(&value));
             }
         }
         let result = program.execute(&context).map_err(|error| SoftError {
             message: error.to_string(),
         })?;
-        convert::from_cel(&result)
+        match to_json(&result, Absent::Null) {
+            Ok(value) => Ok(value.map_or(Evaluated::Nothing, Evaluated::Value)),
+            Err(error) => Err(SoftError {
+                message: error.to_string(),
+            }),
+        }
     }
 
     /// Evaluates to a truth value by [`Evaluated::is_met`].

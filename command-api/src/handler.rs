@@ -5,6 +5,7 @@
 
 mod error;
 mod family;
+mod mapping;
 mod queue;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use hyperfleet_event_store::{Append, AppendError, EventStore, NewEvent};
 
 pub use self::error::CommandError;
 use self::family::{LoadedFamily, stream};
+pub use self::mapping::MappingMetrics;
 use self::queue::ConflictQueue;
 
 /// How often a command is decided before it gives up. Each round that loses a race means that
@@ -51,6 +53,7 @@ pub struct CommandHandler {
     store: EventStore,
     registry: Arc<Registry>,
     conflicts: Arc<ConflictQueue>,
+    mapping_metrics: Option<MappingMetrics>,
 }
 
 impl CommandHandler {
@@ -60,7 +63,14 @@ impl CommandHandler {
             store,
             registry,
             conflicts: Arc::new(ConflictQueue::default()),
+            mapping_metrics: None,
         }
+    }
+
+    /// The same handler, counting condition rules that fail.
+    pub fn with_mapping_metrics(mut self, metrics: MappingMetrics) -> Self {
+        self.mapping_metrics = Some(metrics);
+        self
     }
 
     /// The kinds that this handler knows.
@@ -86,13 +96,17 @@ impl CommandHandler {
             let family = LoadedFamily::load(&self.store, target, command).await?;
             let changes = plan(command, family.family(), &self.registry)?;
             let appends = appends(&family, &changes, metadata)?;
-            let outcome = changes.into_iter().next().map(|change| change.resource);
-            let outcome = outcome.unwrap_or_default();
-            if appends.is_empty() {
-                return Ok(outcome);
-            }
-            match self.store.append(appends).await {
-                Ok(_) => return Ok(outcome),
+            let appended = if appends.is_empty() {
+                Ok(())
+            } else {
+                self.store.append(appends).await.map(drop)
+            };
+            match appended {
+                Ok(()) => {
+                    mapping::tell(&changes, self.mapping_metrics.as_ref());
+                    let target = changes.into_iter().next().map(|change| change.resource);
+                    return Ok(target.unwrap_or_default());
+                }
                 Err(AppendError::Conflict { stream, .. }) => {
                     tracing::debug!(
                         resource.id = stream.aggregate_id,

@@ -6,6 +6,6 @@ pub mod identity;
 pub mod openapi;
 pub mod routes;
 
-pub use handler::{CommandError, CommandHandler};
+pub use handler::{CommandError, CommandHandler, MappingMetrics};
 pub use identity::Identity;
 pub use routes::{BuildInfo, CommandState};

@@ -19,7 +19,7 @@ use hyperfleet_domain::registry::{EntityDescriptor, Registry};
 use hyperfleet_event_store::EventStore;
 use hyperfleet_runtime::{Clock, IdSource};
 
-use crate::handler::{CommandHandler, Owner, Target};
+use crate::handler::{CommandHandler, MappingMetrics, Owner, Target};
 
 /// Greatest body of a request, in bytes. Specs are documents written by people, of some kilobytes;
 /// the limit keeps one caller from filling the memory and the log.
@@ -62,6 +62,12 @@ impl CommandState {
             ids,
             build,
         }
+    }
+
+    /// The same state, counting condition rules that fail.
+    pub fn with_mapping_metrics(mut self, metrics: MappingMetrics) -> Self {
+        self.handler = self.handler.with_mapping_metrics(metrics);
+        self
     }
 }
 

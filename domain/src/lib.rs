@@ -5,6 +5,7 @@ pub mod aggregation;
 pub mod condition;
 pub mod json;
 pub mod label;
+pub mod mapping;
 pub mod metadata;
 pub mod name;
 pub mod registry;

@@ -2,13 +2,17 @@
 //!
 //! Invariants, checked by [`Registry::new`]: kinds and plurals are unique; plurals do not clash
 //! with fixed routes; every parent and every reference target is registered; ownership and
-//! required references have no cycle.
+//! required references have no cycle; condition rules compile, and no two of a kind, nor a rule and
+//! an aggregated condition of any kind, have one type.
 
 mod builtin;
 mod check;
+mod conditions;
 mod descriptor;
 
 use std::collections::BTreeMap;
+
+use crate::mapping::Mapping;
 
 pub use check::RegistryError;
 pub use descriptor::{EntityDescriptor, NameLength, ParentDeletePolicy, ReferenceRule};
@@ -20,6 +24,7 @@ pub const API_BASE: &str = "/api/hyperfleet/v1";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registry {
     descriptors: Vec<EntityDescriptor>,
+    mappings: BTreeMap<String, Mapping>,
     by_kind: BTreeMap<String, usize>,
     by_plural: BTreeMap<String, usize>,
 }
@@ -27,7 +32,7 @@ pub struct Registry {
 impl Registry {
     /// The kinds that every installation has: `Cluster` and `NodePool`.
     pub fn builtin() -> Self {
-        Self::index(builtin::descriptors())
+        Self::index(builtin::descriptors(), BTreeMap::new())
     }
 
     /// A registry of these kinds, in this order.
@@ -36,10 +41,11 @@ impl Registry {
     /// When the kinds contradict each other; see [`RegistryError`].
     pub fn new(descriptors: Vec<EntityDescriptor>) -> Result<Self, RegistryError> {
         check::check(&descriptors)?;
-        Ok(Self::index(descriptors))
+        let mappings = conditions::compile(&descriptors)?;
+        Ok(Self::index(descriptors, mappings))
     }
 
-    fn index(descriptors: Vec<EntityDescriptor>) -> Self {
+    fn index(descriptors: Vec<EntityDescriptor>, mappings: BTreeMap<String, Mapping>) -> Self {
         let positions = |key: fn(&EntityDescriptor) -> &String| {
             descriptors
                 .iter()
@@ -50,6 +56,7 @@ impl Registry {
         Self {
             by_kind: positions(|entry| &entry.kind),
             by_plural: positions(|entry| &entry.plural),
+            mappings,
             descriptors,
         }
     }
@@ -66,6 +73,11 @@ impl Registry {
         self.by_plural
             .get(plural)
             .and_then(|at| self.descriptors.get(*at))
+    }
+
+    /// The compiled condition rules of a kind; none for one that is not registered.
+    pub fn mapping(&self, kind: &str) -> Mapping {
+        self.mappings.get(kind).cloned().unwrap_or_default()
     }
 
     /// All kinds, in the order of registration.

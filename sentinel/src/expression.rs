@@ -3,17 +3,13 @@
 //! Everything that can be found wrong without a resource is found when compiling: syntax, and names that
 //! nothing declares. Integers are CEL ints, so that `resource.generation + 1` works.
 
-mod convert;
-mod names;
-
 use std::sync::{Arc, LazyLock};
 
 use cel::objects::{Key, Map};
 use cel::{Context, Env, Program, Value as CelValue};
 use chrono::{DateTime, Utc};
+use hyperfleet_expression::{names, to_cel};
 use serde_json::Value;
-
-pub(crate) use convert::{from_cel, to_cel};
 
 /// Longest expression accepted, in bytes; real ones have hundreds. The parser is recursive.
 const LENGTH_LIMIT: usize = 16 * 1024;

@@ -7,10 +7,11 @@
 //! Two deliberate differences from existing sentinels, which no consumer of the shipped payloads can notice:
 //! keys keep their case (there they become lower-case), and null stays null (there it becomes 0).
 
+use hyperfleet_expression::{Absent, to_json};
 use serde_json::{Map, Value};
 
 use crate::ConfigError;
-use crate::expression::{Expression, Place, from_cel, payload_context};
+use crate::expression::{Expression, Place, payload_context};
 
 /// Compiled `message_data`.
 #[derive(Debug)]
@@ -111,8 +112,9 @@ fn build_fields(
                 let evaluated = expression
                     .evaluate(context)
                     .map_err(|error| error.to_string());
-                let json =
-                    evaluated.and_then(|value| from_cel(&value).map_err(|error| error.to_string()));
+                let json = evaluated.and_then(|value| {
+                    to_json(&value, Absent::Omitted).map_err(|error| error.to_string())
+                });
                 json.unwrap_or_else(|error| {
                     warnings.push(format!("{path}.{key}: {error}"));
                     None

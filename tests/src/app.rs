@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Method, Request};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
 use hyperfleet_api_types::BASE_PATH;
-use hyperfleet_command_api::{BuildInfo, CommandState};
+use hyperfleet_command_api::{BuildInfo, CommandState, MappingMetrics};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::{EventStore, EventStoreOptions};
 use hyperfleet_projections::{InlineProjector, QueryState};
@@ -31,6 +31,8 @@ pub struct TestApp {
     pub registry: Arc<Registry>,
     /// The clock of the API.
     pub clock: Arc<ManualClock>,
+    /// What the API counts.
+    pub metrics: prometheus::Registry,
     database: TestDatabase,
 }
 
@@ -123,12 +125,15 @@ impl TestApp {
             .await
             .expect("the test database answers");
         let registry = Arc::new(registry);
-        let router = router(&database.pool, &store, &registry, &clock);
+        let metrics = prometheus::Registry::new();
+        let mapping = MappingMetrics::register(&metrics).expect("an empty registry");
+        let router = router(&database.pool, &store, &registry, &clock, mapping);
         Self {
             router,
             store,
             registry,
             clock,
+            metrics,
             database,
         }
     }
@@ -304,22 +309,26 @@ fn router(
     store: &EventStore,
     registry: &Arc<Registry>,
     clock: &Arc<ManualClock>,
+    mapping: MappingMetrics,
 ) -> Router {
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: pool.clone(),
         store: store.clone(),
         registry: Arc::clone(registry),
     });
-    let commands = hyperfleet_command_api::routes::router(CommandState::new(
+    let build = BuildInfo {
+        version: "0.0.0-test".to_owned(),
+        build_time: "unknown".to_owned(),
+    };
+    let state = CommandState::new(
         store.clone(),
         Arc::clone(registry),
         Arc::clone(clock) as _,
         Arc::new(UuidV7Source),
-        BuildInfo {
-            version: "0.0.0-test".to_owned(),
-            build_time: "unknown".to_owned(),
-        },
-    ));
+        build,
+    );
+    let state = state.with_mapping_metrics(mapping);
+    let commands = hyperfleet_command_api::routes::router(state);
     let mut document = hyperfleet_command_api::openapi::document(registry, "0.0.0-test");
     document.merge(hyperfleet_projections::openapi::document(
         registry,

@@ -8,8 +8,8 @@ use cel::objects::OptionalValue;
 use cel::{Context, DeclarationError, Env, ExecutionError, Value as CelValue};
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::convert::{native, to_cel};
-use crate::value;
+use hyperfleet_expression::functions::{dig, to_json};
+use hyperfleet_expression::{Absent, NoJson};
 
 /// Declares `first()` and `last()` on lists, which the extension library of this engine lacks.
 pub(super) fn add_list_ends(environment: &mut Env) -> Result<(), DeclarationError> {
@@ -55,7 +55,9 @@ pub(super) fn register(context: &mut Context<'_, '_>, now: DateTime<Utc>) {
         context.add_function("now", move || {
             now.to_rfc3339_opts(SecondsFormat::AutoSi, true)
         }),
-        context.add_function("toJson", |value: CelValue| to_json(&value)),
+        context.add_function("toJson", |value: CelValue| {
+            to_json(&value).map(CelValue::from)
+        }),
         context.add_function("dig", |value: CelValue, path: Arc<String>| {
             dig(&value, &path)
         }),
@@ -94,30 +96,9 @@ fn failure(function: &str, message: &impl ToString) -> ExecutionError {
     ExecutionError::function_error(function, message.to_string())
 }
 
-fn to_json(value: &CelValue) -> Result<CelValue, ExecutionError> {
-    let value = native(value).map_err(|error| failure("toJson", &error))?;
-    Ok(CelValue::String(Arc::new(value::to_json(&value))))
-}
-
-/// A dot path with numeric list indexes; anything missing on the way is null, never an error.
-fn dig(target: &CelValue, path: &str) -> Result<CelValue, ExecutionError> {
-    let root = native(target).map_err(|error| failure("dig", &error))?;
-    let mut current = &root;
-    for segment in path.split('.').map(str::trim).filter(|s| !s.is_empty()) {
-        let next = match current {
-            serde_json::Value::Object(map) => map.get(segment),
-            serde_json::Value::Array(items) => segment
-                .parse::<usize>()
-                .ok()
-                .and_then(|index| items.get(index)),
-            _ => None,
-        };
-        match next {
-            Some(value) => current = value,
-            None => return Ok(CelValue::Null),
-        }
-    }
-    Ok(to_cel(current))
+fn native(value: &CelValue) -> Result<serde_json::Value, NoJson> {
+    let json = hyperfleet_expression::to_json(value, Absent::Null)?;
+    Ok(json.unwrap_or_default())
 }
 
 /// The first element whose `type` is `kind`.

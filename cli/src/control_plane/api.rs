@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use hyperfleet_command_api::{BuildInfo, CommandState};
+use hyperfleet_command_api::{BuildInfo, CommandState, MappingMetrics};
 use hyperfleet_domain::Registry;
 use hyperfleet_event_store::EventStore;
 use hyperfleet_projections::{QueryState, run_catch_up};
@@ -60,7 +60,8 @@ impl Api {
         let pool = store.pool().clone();
         let state = Health::new(move || ping(pool.clone()));
         let http_metrics = HttpMetrics::register(metrics, "api", env!("CARGO_PKG_VERSION"))?;
-        let routes = http_metrics.count(routes(store, registry));
+        let mapping_metrics = MappingMetrics::register(metrics)?;
+        let routes = http_metrics.count(routes(store, registry, mapping_metrics));
         let side = shutdown.child_token();
         let api = serve(
             listen.host,
@@ -135,7 +136,7 @@ impl Api {
     }
 }
 
-fn routes(store: &EventStore, registry: Arc<Registry>) -> Router {
+fn routes(store: &EventStore, registry: Arc<Registry>, mapping: MappingMetrics) -> Router {
     let document = openapi::document(&registry);
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: store.pool().clone(),
@@ -154,7 +155,8 @@ fn routes(store: &EventStore, registry: Arc<Registry>) -> Router {
         environment::clock(),
         environment::ids(),
         build,
-    );
+    )
+    .with_mapping_metrics(mapping);
     let commands = hyperfleet_command_api::routes::router(state);
     queries
         .merge(commands)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::EntityDescriptor;
+use crate::mapping::RuleFault;
 
 /// URL segments that fixed routes own, so that no kind may take them.
 const RESERVED_PLURALS: [&str; 4] = ["resources", "openapi", "openapi.html", "history"];
@@ -107,6 +108,44 @@ pub enum RegistryError {
         min: usize,
         /// Greatest length.
         max: usize,
+    },
+    /// A condition rule cannot work.
+    #[error("the condition rule {index} of kind '{kind}', type '{condition}': {fault}")]
+    ConditionRule {
+        /// The kind.
+        kind: String,
+        /// Place of the rule among those of the kind, from 0.
+        index: usize,
+        /// Type of the rule's condition.
+        condition: String,
+        /// What is wrong with it.
+        fault: RuleFault,
+    },
+    /// A kind has two condition rules of one type.
+    #[error(
+        "the condition rule {index} of kind '{kind}' repeats the type '{condition}': keep one rule"
+    )]
+    DuplicateCondition {
+        /// The kind.
+        kind: String,
+        /// Place of the second rule, from 0.
+        index: usize,
+        /// The type.
+        condition: String,
+    },
+    /// A condition rule has the type of an aggregated condition.
+    #[error(
+        "the condition rule {index} of kind '{kind}' has the type '{condition}', which is reserved for {owner}: choose another"
+    )]
+    ReservedCondition {
+        /// The kind.
+        kind: String,
+        /// Place of the rule, from 0.
+        index: usize,
+        /// The type.
+        condition: String,
+        /// Who gives conditions of this type.
+        owner: String,
     },
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::API_BASE;
+use crate::mapping::ConditionRule;
 
 /// Length of a name when a kind sets no upper limit, in bytes.
 const DEFAULT_NAME_MAX: usize = 100;
@@ -69,6 +70,8 @@ pub struct EntityDescriptor {
     pub required_adapters: Vec<String>,
     /// Links that resources of this kind may have.
     pub references: Vec<ReferenceRule>,
+    /// Rules that give further conditions.
+    pub condition_rules: Vec<ConditionRule>,
     /// Bounds of the name's length.
     pub name_length: NameLength,
     /// Name of the schema that `spec` must satisfy.
@@ -111,6 +114,8 @@ struct Entry {
     #[serde(default)]
     references: Vec<ReferenceRule>,
     #[serde(default)]
+    conditions: Vec<ConditionRule>,
+    #[serde(default)]
     name_min_len: usize,
     #[serde(default)]
     name_max_len: usize,
@@ -130,6 +135,7 @@ impl From<Entry> for EntityDescriptor {
             on_parent_delete: entry.on_parent_delete,
             required_adapters: entry.required_adapters,
             references: entry.references,
+            condition_rules: entry.conditions,
             name_length: NameLength {
                 min: entry.name_min_len,
                 max: entry.name_max_len,

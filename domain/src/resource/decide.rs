@@ -39,16 +39,22 @@ pub(super) fn decide(
 
 /// Computes the conditions by the rules of today; kinds that never had any keep none.
 fn reevaluate(draft: &mut Draft, registry: &Registry) {
-    let descriptor = draft.descriptor(TARGET, registry);
-    if !descriptor.required_adapters.is_empty() || !draft.target().conditions.is_empty() {
-        draft.reaggregate(TARGET, &descriptor);
+    let target = draft.target();
+    let has_mapped = !registry.mapping(&target.kind).is_empty() && !target.statuses.is_empty();
+    let has_conditions = !target.conditions.is_empty();
+    if has_conditions || has_mapped || requires_adapters(draft, registry) {
+        draft.reaggregate(TARGET, registry);
     }
 }
 
 /// After a change of what is wanted: kinds without required adapters have nothing to reconcile.
 fn reaggregate_wanted(draft: &mut Draft, registry: &Registry) {
-    let descriptor = draft.descriptor(TARGET, registry);
-    if !descriptor.required_adapters.is_empty() {
-        draft.reaggregate(TARGET, &descriptor);
+    if requires_adapters(draft, registry) {
+        draft.reaggregate(TARGET, registry);
     }
+}
+
+fn requires_adapters(draft: &Draft, registry: &Registry) -> bool {
+    let descriptor = draft.descriptor(TARGET, registry);
+    !descriptor.required_adapters.is_empty()
 }

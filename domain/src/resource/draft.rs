@@ -89,12 +89,19 @@ impl Draft {
     }
 
     /// Computes the conditions of a member and records them when they differ.
-    pub(super) fn reaggregate(&mut self, key: &str, descriptor: &EntityDescriptor) {
+    pub(super) fn reaggregate(&mut self, key: &str, registry: &Registry) {
         let Some(resource) = self.get(key) else {
             return;
         };
-        let conditions = aggregate(resource, &descriptor.required_adapters);
-        if conditions != resource.conditions {
+        let descriptor = self.descriptor(key, registry);
+        let mut conditions = aggregate(resource, &descriptor.required_adapters);
+        let mapped = registry.mapping(&resource.kind).evaluate(resource);
+        conditions.extend(mapped.conditions);
+        let is_changed = conditions != resource.conditions;
+        if let Some(member) = self.members.get_mut(key) {
+            member.mapping_failures = mapped.failures;
+        }
+        if is_changed {
             self.record(
                 key,
                 Event::ConditionsChanged(ConditionsChanged { conditions }),
@@ -129,5 +136,6 @@ fn unchanged(resource: &Resource) -> StreamChange {
         effect: Effect::Unchanged,
         claim: None,
         release: None,
+        mapping_failures: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! The decision across streams: which events each touched resource gets, or why none.
 
+use crate::mapping::MappingFailure;
 use crate::registry::Registry;
 use crate::resource::command::Command;
 use crate::resource::draft::Draft;
@@ -63,6 +64,8 @@ pub struct StreamChange {
     pub claim: Option<String>,
     /// Unique name to give back with the append.
     pub release: Option<String>,
+    /// Condition rules that failed; they changed no more than their own conditions.
+    pub mapping_failures: Vec<MappingFailure>,
 }
 
 impl Command {

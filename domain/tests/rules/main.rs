@@ -6,10 +6,13 @@
 )]
 
 mod aggregation;
+mod aggregation_oracle;
 mod cqrs;
 mod create;
 mod delete;
 mod golden;
+mod mapping;
+mod mapping_start;
 mod patch;
 mod properties;
 mod references;

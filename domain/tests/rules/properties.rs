@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use hyperfleet_domain::condition::{Condition, LAST_KNOWN_RECONCILED};
-use hyperfleet_domain::{Event, Resource};
+use hyperfleet_domain::mapping::ConditionRule;
+use hyperfleet_domain::{Event, Registry, Resource};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::json;
 
+use super::mapping::rule;
 use super::support::*;
 
 /// One step of a random history over a gadget `g` and its widget `w`.
@@ -50,9 +52,46 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// Runs a history; gives the world and every state that each resource went through.
+/// Rules that follow reports, that follow the resource, and that fail for some of both.
+fn rules() -> Vec<ConditionRule> {
+    let of = |adapter: &str| {
+        format!("statuses.filter(s, s.adapter == '{adapter}')[0].conditions[0].status")
+    };
+    let seen = "statuses.exists(s, s.adapter == 'gamma')";
+    vec![
+        rule("Gamma", seen, &of("gamma"), "'G'", "toJson(statuses)"),
+        rule("Beta", "true", &of("beta-two"), "'B'", "''"),
+        rule(
+            "Even",
+            "true",
+            "int(resource.spec.size) % 2 == 0",
+            "'E'",
+            "toJson(resource)",
+        ),
+        rule(
+            "Small",
+            "resource.spec.size < 2",
+            "resource.generation < 4",
+            "''",
+            "''",
+        ),
+    ]
+}
+
+/// Runs a history with condition rules; gives the world and every state that each resource went
+/// through.
 fn play(steps: &[Step]) -> (World, BTreeMap<String, Vec<Resource>>) {
-    let mut world = World::new();
+    play_with(steps, rules())
+}
+
+fn play_with(
+    steps: &[Step],
+    rules: Vec<ConditionRule>,
+) -> (World, BTreeMap<String, Vec<Resource>>) {
+    let mut kinds = descriptors();
+    kinds[0].condition_rules.clone_from(&rules);
+    kinds[1].condition_rules = rules;
+    let mut world = World::with(Registry::new(kinds).unwrap());
     world.create("Gadget", "g", None);
     world.create("Widget", "w", Some("g"));
     let mut seen: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
@@ -175,4 +214,50 @@ proptest! {
         };
         prop_assert_eq!(statuses(true), statuses(false));
     }
+
+    #[test]
+    fn evaluating_condition_rules_again_changes_nothing(steps in steps()) {
+        let (world, seen) = play(&steps);
+        for state in seen.values().flatten().filter(|state| state.exists()) {
+            let mapping = world.registry.mapping(&state.kind);
+            let again = mapping.evaluate(state);
+            prop_assert_eq!(&again.conditions, &mapping.kept(state));
+            prop_assert_eq!(&again, &mapping.evaluate(state));
+        }
+    }
+
+    #[test]
+    fn condition_rules_change_no_other_condition(steps in steps()) {
+        let is_known = |step: &Step| !matches!(step, Step::Report { status: "Unknown", .. });
+        let steps: Vec<Step> = steps.into_iter().filter(is_known).collect();
+        let without_mapped = |rules: Vec<ConditionRule>| {
+            let (world, _) = play_with(&steps, rules);
+            let live = world.live.into_values();
+            live.map(|mut state| {
+                state.conditions.retain(|condition| rules_lack(&condition.r#type));
+                state
+            }).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(without_mapped(rules()), without_mapped(Vec::new()));
+    }
+
+    #[test]
+    fn a_failing_rule_changes_no_other_rule(steps in steps()) {
+        let healthy: Vec<ConditionRule> = rules().into_iter().filter(|rule| rule.r#type != "Beta").collect();
+        let mut failing = rules();
+        failing[1].when = "statuses[99].adapter == ''".to_owned();
+        let states = |rules| {
+            let (world, _) = play_with(&steps, rules);
+            let live = world.live.into_values();
+            live.map(|mut state| {
+                state.conditions.retain(|condition| condition.r#type != "Beta");
+                state
+            }).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(states(failing), states(healthy));
+    }
+}
+
+fn rules_lack(r#type: &str) -> bool {
+    rules().iter().all(|rule| rule.r#type != r#type)
 }

@@ -2,8 +2,10 @@
 //! number of the conformance case.
 
 mod concurrency;
+mod conformance_aggregation;
 mod conformance_create;
 mod conformance_delete;
+mod conformance_mapping;
 mod conformance_patch;
 mod conformance_read;
 mod conformance_reports;

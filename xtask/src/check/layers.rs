@@ -25,6 +25,7 @@ const BROKER: &str = "hyperfleet-broker";
 const CLUSTER_SIM: &str = "hyperfleet-cluster-sim";
 const DOMAIN: &str = "hyperfleet-domain";
 const EVENT_STORE: &str = "hyperfleet-event-store";
+const EXPRESSION: &str = "hyperfleet-expression";
 const PROJECTIONS: &str = "hyperfleet-projections";
 const RUNTIME: &str = "hyperfleet-runtime";
 const TEST_SUPPORT: &str = "hyperfleet-test-support";
@@ -37,6 +38,7 @@ const EVERYTHING: &[&str] = &[
     "hyperfleet-command-api",
     DOMAIN,
     EVENT_STORE,
+    EXPRESSION,
     "hyperfleet-gcp-tasks",
     PROJECTIONS,
     RUNTIME,
@@ -47,7 +49,7 @@ const RULES: &[Rule] = &[
     // Layer 0.
     Rule {
         name: DOMAIN,
-        may_use: &[],
+        may_use: &[EXPRESSION],
         must_not_use: &["tokio", "sqlx", "axum", "kube", "reqwest"],
     },
     Rule {
@@ -56,6 +58,11 @@ const RULES: &[Rule] = &[
         must_not_use: &["axum", "sqlx"],
     },
     rule(BROKER, &[]),
+    Rule {
+        name: EXPRESSION,
+        may_use: &[],
+        must_not_use: &["tokio", "sqlx", "axum", "kube", "reqwest"],
+    },
     rule(RUNTIME, &[API_TYPES]),
     rule(CLUSTER_SIM, &[]),
     // Layer 1.
@@ -71,11 +78,19 @@ const RULES: &[Rule] = &[
     ),
     rule(
         "hyperfleet-sentinel",
-        &[API_TYPES, BROKER, DOMAIN, EVENT_STORE, RUNTIME, PROJECTIONS],
+        &[
+            API_TYPES,
+            BROKER,
+            DOMAIN,
+            EVENT_STORE,
+            EXPRESSION,
+            RUNTIME,
+            PROJECTIONS,
+        ],
     ),
     Rule {
         name: "hyperfleet-adapter",
-        may_use: &[API_TYPES, BROKER, DOMAIN, RUNTIME],
+        may_use: &[API_TYPES, BROKER, DOMAIN, EXPRESSION, RUNTIME],
         must_not_use: &["sqlx"],
     },
     rule("hyperfleet-gcp-tasks", &[RUNTIME]),

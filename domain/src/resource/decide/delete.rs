@@ -143,7 +143,7 @@ impl Deletion<'_> {
         let waits = !descriptor.required_adapters.is_empty()
             || draft.get(key).is_some_and(Resource::has_finalizing_child);
         if waits {
-            draft.reaggregate(key, &descriptor);
+            draft.reaggregate(key, self.registry);
         } else {
             remove(draft, key, self.now);
         }

@@ -36,8 +36,14 @@ pub(super) fn decide(
     let descriptor = draft.descriptor(TARGET, registry);
     if may_be_removed(draft.target(), report, &descriptor) {
         remove(draft, TARGET, to_microseconds(report.now));
+    } else if is_event {
+        // A first report with unknown availability counts for condition rules only.
+        let has_rules = !registry.mapping(&draft.target().kind).is_empty();
+        if has_rules || is_available_known(draft.target(), &report.adapter) {
+            draft.reaggregate(TARGET, registry);
+        }
     } else if is_available_known(draft.target(), &report.adapter) {
-        take_conditions(draft, &descriptor, is_event);
+        refresh(draft, &descriptor, registry);
     }
     Ok(())
 }
@@ -67,18 +73,19 @@ fn is_available_known(target: &Resource, adapter: &str) -> bool {
         .is_some_and(|available| available.status != AdapterConditionStatus::Unknown)
 }
 
-/// Takes over the recomputed conditions: recorded with a report that is an event, and also when
-/// more than liveness changed (a child or the rules may have changed since they were computed).
-fn take_conditions(draft: &mut Draft, descriptor: &EntityDescriptor, is_event: bool) {
+/// After a report that says nothing new: times move, and more than that only when a child or the
+/// rules changed since the conditions were computed. What condition rules see did not change.
+fn refresh(draft: &mut Draft, descriptor: &EntityDescriptor, registry: &Registry) {
     let target = draft.target();
-    let conditions = aggregate(target, &descriptor.required_adapters);
+    let mut conditions = aggregate(target, &descriptor.required_adapters);
+    conditions.extend(registry.mapping(&target.kind).kept(target));
     if conditions == target.conditions {
         return;
     }
-    if is_event || timeless(&conditions) != timeless(&target.conditions) {
-        draft.reaggregate(TARGET, descriptor);
-    } else {
+    if timeless(&conditions) == timeless(&target.conditions) {
         draft.live(|resource| resource.conditions = conditions);
+    } else {
+        draft.reaggregate(TARGET, registry);
     }
 }
 
