@@ -7,11 +7,13 @@
 mod builtin;
 mod check;
 mod descriptor;
+mod served;
 
 use std::collections::BTreeMap;
 
 pub use check::RegistryError;
 pub use descriptor::{EntityDescriptor, NameLength, ParentDeletePolicy, ReferenceRule};
+pub use served::ServedKind;
 
 /// Path under which every kind is served; `href`s begin with it.
 pub const API_BASE: &str = "/api/hyperfleet/v1";
