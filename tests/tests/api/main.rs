@@ -2,11 +2,16 @@
 //! number of the conformance case.
 
 mod concurrency;
+mod conformance_aggregation;
 mod conformance_create;
 mod conformance_delete;
+mod conformance_fields;
+mod conformance_health;
 mod conformance_patch;
 mod conformance_read;
+mod conformance_references;
 mod conformance_reports;
+mod conformance_root;
 mod conformance_transport;
 mod fleet_summary;
 mod history;
