@@ -170,10 +170,7 @@ async fn the_history_of_a_target_tells_who_refers_to_it() {
     let [_, attached, detached] = history.items() else {
         panic!("{}", history.text)
     };
-    assert_eq!(
-        attached["event_type"],
-        "hyperfleet.resource.reference_attached"
-    );
+    assert_eq!(attached["type"], "hyperfleet.resource.reference_attached");
     assert_eq!(attached["cause"], "CreateResource");
     assert_eq!(
         attached["changes"],
@@ -182,10 +179,7 @@ async fn the_history_of_a_target_tells_who_refers_to_it() {
             "to": {"kind": "Plain", "name": "p"},
         }])
     );
-    assert_eq!(
-        detached["event_type"],
-        "hyperfleet.resource.reference_detached"
-    );
+    assert_eq!(detached["type"], "hyperfleet.resource.reference_detached");
     assert_eq!(detached["cause"], "DeleteResource");
     let report = hyperfleet_projections::replay::verify(app.pool()).await;
     assert!(report.expect("readable").is_equal());
@@ -231,7 +225,7 @@ async fn a_soft_deletion_gives_up_references_and_force_takes_those_of_others() {
     assert_eq!(left.body["generation"], 1);
     let history = app.get(&format!("{path}/history")).await.expect(200);
     let last = history.items().last().expect("events");
-    assert_eq!(last["event_type"], "hyperfleet.resource.reference_dropped");
+    assert_eq!(last["type"], "hyperfleet.resource.reference_dropped");
     assert_eq!(last["cause"], "ForceDeleteResource");
     let report = hyperfleet_projections::replay::verify(app.pool()).await;
     assert!(report.expect("readable").is_equal());

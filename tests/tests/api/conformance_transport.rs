@@ -164,8 +164,12 @@ async fn case_11_an_answer_is_compressed_for_those_who_want_it() {
     for accepted in ["gzip", "deflate, GZIP;q=0.1", "*"] {
         for clusters in 0..2 {
             if clusters == 1 {
-                app.create("clusters", "Cluster", &format!("c{}", accepted.len()))
-                    .await;
+                app.create(
+                    "clusters",
+                    "Cluster",
+                    &format!("cluster-{}", accepted.len()),
+                )
+                .await;
             }
             let plain = list_encoded(&app, "identity").await;
             let answer = list_encoded(&app, accepted).await;

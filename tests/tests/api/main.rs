@@ -15,7 +15,6 @@ mod conformance_root;
 mod conformance_transport;
 mod fleet_summary;
 mod history;
-mod kinds;
 mod openapi;
 mod read_your_writes;
 mod reconcile_queue;
