@@ -153,6 +153,7 @@ impl Operation {
         self.problems(&[
             (500, "The server failed"),
             (503, "The server cannot answer now"),
+            (504, "The request took too long"),
         ])
         .0
         .build()

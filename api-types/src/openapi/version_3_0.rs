@@ -132,15 +132,19 @@ fn convert(keyword: &str, value: &Value, older: &mut Map<String, Value>) {
             set(keyword, json!(true));
         }
         "contentEncoding" if value == "base64" => set("format", json!("byte")),
-        "items" | "not" => set(keyword, schema(value)),
-        "additionalProperties" if value.is_boolean() => set(keyword, value.clone()),
-        "additionalProperties" => set(keyword, schema(value)),
+        _ if is_kept(keyword, value) => set(keyword, value.clone()),
+        "items" | "not" | "additionalProperties" => set(keyword, schema(value)),
         "properties" | "allOf" => set(keyword, each(value, schema)),
-        "$ref" => set(keyword, value.clone()),
-        other if KEPT.contains(&other) || other.starts_with("x-") => set(other, value.clone()),
         // JSON Schema 2020-12 alone.
         _ => {}
     }
+}
+
+/// Whether it is said in the same way. Of the keywords that hold a schema, 3.0 takes a truth value only
+/// for additional properties.
+fn is_kept(keyword: &str, value: &Value) -> bool {
+    let is_kept_truth = keyword == "additionalProperties" && value.is_boolean();
+    is_kept_truth || keyword == "$ref" || keyword.starts_with("x-") || KEPT.contains(&keyword)
 }
 
 /// One type is a type; `null` beside it makes it nullable; several types are alternatives.

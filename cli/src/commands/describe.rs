@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use hyperfleet_api_types::client::{Collection, ListOptions};
 use hyperfleet_api_types::{AdapterStatus, Resource};
-use hyperfleet_domain::Registry;
 
 use crate::arguments::DescribeArguments;
 use crate::commands::history;
@@ -29,10 +28,7 @@ pub(crate) async fn run(arguments: DescribeArguments, now: DateTime<Utc>) -> any
     let mut text = overview(&resource, now)?;
     text.push_str(&conditions(&resource, now));
     text.push_str(&adapters(&statuses, now));
-    for child in Registry::builtin()
-        .iter()
-        .filter(|child| child.parent_kind.as_deref() == Some(&kind.name))
-    {
+    for child in kind.children(&client).await? {
         let children = client
             .list_all(&Collection::under(
                 &kind.plural,
@@ -76,6 +72,19 @@ fn overview(resource: &Resource, now: DateTime<Utc>) -> anyhow::Result<String> {
             "Owner",
             &format!("{} {}", owner.kind, owner.id.as_deref().unwrap_or_default()),
         );
+    }
+    for (ref_type, targets) in &resource.references {
+        let targets: Vec<String> = targets
+            .iter()
+            .map(|target| {
+                format!(
+                    "{} {}",
+                    target.kind,
+                    target.id.as_deref().unwrap_or_default()
+                )
+            })
+            .collect();
+        line("Refers to", &format!("{} ({ref_type})", targets.join(", ")));
     }
     line("Generation", &resource.generation.to_string());
     let labels: Vec<String> = resource

@@ -23,7 +23,7 @@ use super::CommandState;
 
 /// The interactive page. Its addresses are relative, so that it also works behind a proxy that adds a
 /// prefix.
-const PAGE: &str = r##"<!DOCTYPE html>
+const PAGE: &str = r#"<!DOCTYPE html>
 <html lang="en">
 <head>
   <meta charset="utf-8">
@@ -39,7 +39,7 @@ const PAGE: &str = r##"<!DOCTYPE html>
   <script src="openapi/ui/swagger-initializer.js" charset="utf-8"></script>
 </body>
 </html>
-"##;
+"#;
 
 /// Everything from here, nothing from elsewhere; the page styles elements one by one and has pictures
 /// inside its style sheet.
