@@ -2,7 +2,7 @@
 //! number of the conformance case.
 
 mod concurrency;
-mod conformance_aggregation;
+mod conformance_conditions;
 mod conformance_create;
 mod conformance_delete;
 mod conformance_fields;
