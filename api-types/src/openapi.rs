@@ -3,6 +3,9 @@
 //! The document is made from the registry of kinds, not from handlers: each router contributes the
 //! operations that it serves, and the documents are merged.
 
+mod version_3_0;
+
+use utoipa::ToSchema;
 use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
@@ -10,6 +13,7 @@ use utoipa::openapi::{
     ContentBuilder, Info, OpenApi, OpenApiBuilder, Paths, Ref, Required, ResponseBuilder,
 };
 
+pub use self::version_3_0::as_3_0;
 use crate::{
     AdapterStatus, AdapterStatusCreateRequest, AdapterStatusList, ForceDeleteRequest, History,
     PROBLEM_MEDIA_TYPE, Problem, Resource, ResourceCreateRequest, ResourceList,
@@ -30,24 +34,30 @@ pub fn document(version: &str, paths: Paths) -> OpenApi {
          changes only within this version."
             .to_owned(),
     );
-    let components = ComponentsBuilder::new()
-        .schema_from::<Resource>()
-        .schema_from::<ResourceList>()
-        .schema_from::<ResourceCreateRequest>()
-        .schema_from::<ResourcePatchRequest>()
-        .schema_from::<ForceDeleteRequest>()
-        .schema_from::<AdapterStatus>()
-        .schema_from::<AdapterStatusList>()
-        .schema_from::<AdapterStatusCreateRequest>()
-        .schema_from::<History>()
-        .schema_from::<VersionDocument>()
-        .schema_from::<Problem>()
-        .build();
+    let mut components = ComponentsBuilder::new();
+    components = with_schema::<Resource>(components);
+    components = with_schema::<ResourceList>(components);
+    components = with_schema::<ResourceCreateRequest>(components);
+    components = with_schema::<ResourcePatchRequest>(components);
+    components = with_schema::<ForceDeleteRequest>(components);
+    components = with_schema::<AdapterStatus>(components);
+    components = with_schema::<AdapterStatusList>(components);
+    components = with_schema::<AdapterStatusCreateRequest>(components);
+    components = with_schema::<History>(components);
+    components = with_schema::<VersionDocument>(components);
+    components = with_schema::<Problem>(components);
     OpenApiBuilder::new()
         .info(info)
         .paths(paths)
-        .components(Some(components))
+        .components(Some(components.build()))
         .build()
+}
+
+/// Adds a schema and those that it refers to.
+fn with_schema<T: ToSchema>(components: ComponentsBuilder) -> ComponentsBuilder {
+    let mut referred = Vec::new();
+    T::schemas(&mut referred);
+    components.schemas_from_iter(referred).schema_from::<T>()
 }
 
 /// An operation under construction: what every operation of the API states.
@@ -116,6 +126,17 @@ impl Operation {
         Self(self.0.response(status.to_string(), response))
     }
 
+    /// A successful answer that is a text of some media type.
+    pub fn answers_text(self, status: u16, media_type: &str, description: &str) -> Self {
+        let text = ContentBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content(media_type, text);
+        Self(self.0.response(status.to_string(), response))
+    }
+
     /// Answers with a problem document, by status.
     pub fn problems(mut self, problems: &[(u16, &str)]) -> Self {
         for (status, description) in problems {
@@ -132,6 +153,7 @@ impl Operation {
         self.problems(&[
             (500, "The server failed"),
             (503, "The server cannot answer now"),
+            (504, "The request took too long"),
         ])
         .0
         .build()

@@ -265,8 +265,8 @@ pub(crate) struct CreateArguments {
     /// File with one or more resources, JSON or YAML; `-` reads standard input
     #[arg(long, short = 'f', required = true, value_name = "FILE")]
     pub(crate) file: Vec<PathBuf>,
-    /// Parent cluster of the node pools in the file, by name or id
-    #[arg(long, value_name = "NAME|ID")]
+    /// Parent of the resources in the file, such as the cluster of node pools, by name or id
+    #[arg(long, visible_alias = "parent", value_name = "NAME|ID")]
     pub(crate) cluster: Option<String>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
@@ -275,13 +275,13 @@ pub(crate) struct CreateArguments {
 /// Which resource: a kind, and a name or id.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArguments {
-    /// Kind: cluster, nodepool, or any registered plural
+    /// Kind: cluster, nodepool, or any other that the server has, singular or plural
     pub(crate) kind: String,
     /// Name or id
     #[arg(value_name = "NAME|ID")]
     pub(crate) name: String,
-    /// Cluster that the node pool belongs to, by name or id; needed when its name is not unique
-    #[arg(long, value_name = "NAME|ID")]
+    /// Parent that the resource belongs to, such as the cluster of a node pool, by name or id; needed when its name is not unique
+    #[arg(long, visible_alias = "parent", value_name = "NAME|ID")]
     pub(crate) cluster: Option<String>,
 }
 
@@ -289,13 +289,13 @@ pub(crate) struct TargetArguments {
 pub(crate) struct GetArguments {
     #[command(flatten)]
     pub(crate) server: ServerArguments,
-    /// Kind: clusters, nodepools, or any registered plural
+    /// Kind: clusters, nodepools, or any other that the server has, singular or plural
     pub(crate) kind: String,
     /// Names or ids; none lists all
     #[arg(value_name = "NAME|ID")]
     pub(crate) names: Vec<String>,
-    /// Only node pools of this cluster, by name or id
-    #[arg(long, value_name = "NAME|ID")]
+    /// Only resources of this parent, such as node pools of a cluster, by name or id
+    #[arg(long, visible_alias = "parent", value_name = "NAME|ID")]
     pub(crate) cluster: Option<String>,
     /// Go on and print what changes
     #[arg(long, short = 'w')]
@@ -352,13 +352,13 @@ pub(crate) struct PatchArguments {
 pub(crate) struct DeleteArguments {
     #[command(flatten)]
     pub(crate) server: ServerArguments,
-    /// Kind: cluster, nodepool, or any registered plural
+    /// Kind: cluster, nodepool, or any other that the server has, singular or plural
     pub(crate) kind: String,
     /// Names or ids
     #[arg(required = true, value_name = "NAME|ID")]
     pub(crate) names: Vec<String>,
     /// Cluster that the node pools belong to, by name or id
-    #[arg(long, value_name = "NAME|ID")]
+    #[arg(long, visible_alias = "parent", value_name = "NAME|ID")]
     pub(crate) cluster: Option<String>,
     /// Wait until they are gone
     #[arg(long)]

@@ -1,9 +1,10 @@
 //! From what a user types (a kind, a name or an id) to a collection and one resource.
 
 use anyhow::{Context as _, bail};
-use hyperfleet_api_types::Resource;
 use hyperfleet_api_types::client::{Client, Collection};
+use hyperfleet_api_types::{BASE_PATH, Resource};
 use hyperfleet_domain::Registry;
+use serde_json::Value;
 
 use crate::arguments::{ServerArguments, TargetArguments};
 
@@ -13,7 +14,7 @@ const SHORT_NAMES: &[(&str, &str)] = &[("cl", "clusters"), ("np", "nodepools")];
 /// A kind as the API addresses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kind {
-    /// The name in documents; the plural itself when only the server knows the kind.
+    /// The name in documents.
     pub(crate) name: String,
     pub(crate) plural: String,
     /// Plural of the parent kind, if it has one.
@@ -21,35 +22,97 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    /// Resolves singular, plural, short name and the document's `kind`. A word that is none of a built-in
-    /// kind's names is taken for the plural of a kind that the server has registered.
-    pub(crate) fn resolve(word: &str) -> Self {
+    /// Finds a kind by singular, plural, short name or the document's `kind`: a built-in one at once, any
+    /// other in the server's own description of its routes.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or has no such kind; the error lists those that it has.
+    pub(crate) async fn resolve(client: &Client, word: &str) -> anyhow::Result<Self> {
+        if let Some(kind) = Self::builtin(word) {
+            return Ok(kind);
+        }
+        let mut kinds = Self::all_of(client)
+            .await
+            .with_context(|| format!("cannot ask the server which kind {word:?} is"))?;
+        let Some(at) = kinds.iter().position(|kind| kind.is_named(word)) else {
+            let plurals: Vec<&str> = kinds.iter().map(|kind| kind.plural.as_str()).collect();
+            bail!(
+                "the server has no kind {word:?}; it has {}",
+                plurals.join(", ")
+            );
+        };
+        Ok(kinds.swap_remove(at))
+    }
+
+    /// Finds a kind that every server has unless it is configured otherwise.
+    pub(crate) fn builtin(word: &str) -> Option<Self> {
         let registry = Registry::builtin();
         let lower = word.to_lowercase();
-        let plural = SHORT_NAMES
+        let word = SHORT_NAMES
             .iter()
             .find(|(short, _)| *short == lower)
-            .map_or(lower.as_str(), |(_, plural)| plural);
-        let descriptor = registry.iter().find(|descriptor| {
-            descriptor.plural == plural || descriptor.kind.to_lowercase() == plural
-        });
-        let Some(descriptor) = descriptor else {
-            return Self {
-                name: word.to_owned(),
-                plural: lower,
-                parent_plural: None,
-            };
-        };
-        let parent_plural = descriptor
-            .parent_kind
-            .as_deref()
-            .and_then(|parent| registry.by_kind(parent))
-            .map(|parent| parent.plural.clone());
-        Self {
+            .map_or(word, |(_, plural)| plural);
+        let mut kinds = registry.iter().map(|descriptor| Self {
             name: descriptor.kind.clone(),
             plural: descriptor.plural.clone(),
-            parent_plural,
+            parent_plural: descriptor
+                .parent_kind
+                .as_deref()
+                .and_then(|parent| registry.by_kind(parent))
+                .map(|parent| parent.plural.clone()),
+        });
+        kinds.find(|kind| kind.is_named(word))
+    }
+
+    /// The kinds that this one owns, as the server has them.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(crate) async fn children(&self, client: &Client) -> anyhow::Result<Vec<Self>> {
+        let mut kinds = Self::all_of(client)
+            .await
+            .context("cannot ask the server for its kinds")?;
+        kinds.retain(|kind| kind.parent_plural.as_deref() == Some(&self.plural));
+        Ok(kinds)
+    }
+
+    async fn all_of(client: &Client) -> anyhow::Result<Vec<Self>> {
+        Ok(Self::described(&client.document(&["openapi"]).await?))
+    }
+
+    fn is_named(&self, word: &str) -> bool {
+        self.plural.eq_ignore_ascii_case(word) || self.name.eq_ignore_ascii_case(word)
+    }
+
+    /// The kinds that an `OpenAPI` document describes: whatever can be created at `/PLURAL`, or below a
+    /// parent.
+    fn described(document: &Value) -> Vec<Self> {
+        let mut kinds = Vec::new();
+        let mut parents = Vec::new();
+        for (path, item) in document["paths"].as_object().into_iter().flatten() {
+            let Some(rest) = path.strip_prefix(BASE_PATH) else {
+                continue;
+            };
+            let segments: Vec<&str> = rest.split('/').skip(1).collect();
+            match (segments.as_slice(), item["post"]["tags"][0].as_str()) {
+                // Every kind is served there, so it is none.
+                (["resources"], _) => {}
+                ([plural], Some(kind)) => kinds.push(Self {
+                    name: kind.to_owned(),
+                    plural: (*plural).to_owned(),
+                    parent_plural: None,
+                }),
+                ([parent, "{parent_id}", plural], Some(_)) => {
+                    parents.push(((*plural).to_owned(), (*parent).to_owned()));
+                }
+                _ => {}
+            }
         }
+        for kind in &mut kinds {
+            let parent = parents.iter().find(|(plural, _)| *plural == kind.plural);
+            kind.parent_plural = parent.map(|(_, parent)| parent.clone());
+        }
+        kinds
     }
 
     fn all(&self) -> Collection {
@@ -72,11 +135,11 @@ pub(crate) async fn collection(
         return Ok(kind.all());
     };
     let Some(parent_plural) = &kind.parent_plural else {
-        bail!("{} belong to nothing; leave out --cluster", kind.plural);
+        bail!("{} belong to nothing; leave out --parent", kind.plural);
     };
     let parent = resource(
         client,
-        &Kind::resolve(parent_plural),
+        &Kind::resolve(client, parent_plural).await?,
         &Collection::of(parent_plural),
         parent,
     )
@@ -116,7 +179,7 @@ pub(crate) async fn resource(
                 ids.join(", "),
                 kind.parent_plural
                     .as_ref()
-                    .map_or("", |_| " or say --cluster")
+                    .map_or("", |_| " or say --parent")
             )
         }
     }
@@ -127,7 +190,7 @@ pub(crate) async fn locate(
     client: &Client,
     target: &TargetArguments,
 ) -> anyhow::Result<(Kind, Collection, Resource)> {
-    let kind = Kind::resolve(&target.kind);
+    let kind = Kind::resolve(client, &target.kind).await?;
     let collection = collection(client, &kind, target.cluster.as_deref()).await?;
     let resource = resource(client, &kind, &collection, &target.name).await?;
     Ok((kind, collection, resource))
@@ -145,25 +208,49 @@ pub(crate) fn is_id(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn a_kind_is_found_by_each_of_its_names() {
+    fn a_built_in_kind_is_found_by_each_of_its_names() {
         for word in ["cluster", "clusters", "Cluster", "cl"] {
-            assert_eq!(Kind::resolve(word).plural, "clusters", "{word}");
-        }
-        for word in ["nodepool", "nodepools", "NodePool", "np"] {
+            let kind = Kind::builtin(word).expect(word);
             assert_eq!(
-                Kind::resolve(word).parent_plural.as_deref(),
-                Some("clusters"),
-                "{word}"
+                (kind.plural.as_str(), kind.parent_plural),
+                ("clusters", None)
             );
         }
+        for word in ["nodepool", "nodepools", "NodePool", "np"] {
+            let kind = Kind::builtin(word).expect(word);
+            assert_eq!(kind.parent_plural.as_deref(), Some("clusters"), "{word}");
+        }
+        assert_eq!(Kind::builtin("gadget"), None);
     }
 
     #[test]
-    fn an_unknown_kind_is_taken_for_a_plural_of_the_server() {
-        assert_eq!(Kind::resolve("Channels").plural, "channels");
+    fn the_servers_document_tells_its_kinds() {
+        let post = |kind: &str| json!({"get": {}, "post": {"tags": [kind]}});
+        let document = json!({"paths": {
+            "/api/hyperfleet": {"get": {}},
+            "/api/hyperfleet/v1/openapi": {"get": {"tags": ["API"]}},
+            "/api/hyperfleet/v1/resources": post("Resource"),
+            "/api/hyperfleet/v1/gadgets": post("Gadget"),
+            "/api/hyperfleet/v1/gadgets/{id}": {"patch": {"tags": ["Gadget"]}},
+            "/api/hyperfleet/v1/gadgets/{id}/force-delete": post("Gadget"),
+            "/api/hyperfleet/v1/gadgets/{parent_id}/big-wheels": post("BigWheel"),
+            "/api/hyperfleet/v1/big-wheels": post("BigWheel"),
+        }});
+        let kinds = Kind::described(&document);
+        let kind = |name: &str, plural: &str, parent: Option<&str>| Kind {
+            name: name.to_owned(),
+            plural: plural.to_owned(),
+            parent_plural: parent.map(str::to_owned),
+        };
+        let wheels = kind("BigWheel", "big-wheels", Some("gadgets"));
+        assert_eq!(kinds.len(), 2);
+        assert!(kinds.contains(&wheels) && kinds.contains(&kind("Gadget", "gadgets", None)));
+        assert!(wheels.is_named("bigwheel") && wheels.is_named("Big-Wheels"));
     }
 
     #[test]

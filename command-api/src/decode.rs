@@ -43,9 +43,23 @@ pub(crate) struct Reference {
 /// Reads the body of a create request. `declares_schema`: whether the kind has a spec schema, which
 /// changes how an unreadable body and a spec of the wrong type are worded.
 pub(crate) fn create(bytes: &[u8], declares_schema: bool) -> Result<CreateBody, Fault> {
-    let document = object(bytes, declares_schema)?;
-    require_spec_object(&document, declares_schema)?;
-    let members = Members::of(&document);
+    create_from(&object(bytes, declares_schema)?, declares_schema)
+}
+
+/// Reads the body of a create request of a kind that only the body tells. `declares_schema` says it of
+/// a kind. A body that cannot be read has no kind; it is worded as for one with a schema.
+pub(crate) fn create_of_any_kind(
+    bytes: &[u8],
+    declares_schema: impl Fn(&str) -> bool,
+) -> Result<CreateBody, Fault> {
+    let document = object(bytes, true)?;
+    let kind = Members::of(&document).text("kind")?.unwrap_or_default();
+    create_from(&document, declares_schema(&kind))
+}
+
+fn create_from(document: &Map<String, Value>, declares_schema: bool) -> Result<CreateBody, Fault> {
+    require_spec_object(document, declares_schema)?;
+    let members = Members::of(document);
     Ok(CreateBody {
         kind: members.text("kind")?.unwrap_or_default(),
         name: members.text("name")?.unwrap_or_default(),

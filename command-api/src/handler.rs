@@ -11,7 +11,7 @@ mod queue;
 use std::sync::Arc;
 
 use hyperfleet_domain::metadata::EventMetadata;
-use hyperfleet_domain::registry::Registry;
+use hyperfleet_domain::registry::{Registry, ServedKind};
 use hyperfleet_domain::resource::{Command, Effect, Refusal, Resource, StreamChange, plan};
 use hyperfleet_event_store::{Append, AppendError, EventStore, NewEvent};
 
@@ -28,8 +28,8 @@ pub const MAX_ATTEMPTS: u32 = 50;
 /// Where a command finds its target, and how to say that it is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Kind that the target must have.
-    pub kind: String,
+    /// Kinds that the target may have.
+    pub kind: ServedKind,
     /// Id of the target.
     pub id: String,
     /// The owner that the target must have, when the route names one.
@@ -78,6 +78,15 @@ impl CommandHandler {
         &self.registry
     }
 
+    /// The target as it is now. What is decided by it must be something that never changes, such as
+    /// its kind: a command looks again.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when there is no such target; a failure when it cannot be read.
+    pub async fn find(&self, target: &Target) -> Result<Resource, CommandError> {
+        family::target(&self.store, target).await
+    }
+
     /// Carries out a command and returns the target's state afterwards; of a removed target its
     /// last one.
     ///
@@ -118,7 +127,7 @@ impl CommandHandler {
                 }
                 Err(AppendError::ClaimTaken { .. }) => {
                     return Err(Refusal::AlreadyExists {
-                        kind: target.kind.clone(),
+                        kind: target.kind.name().to_owned(),
                     }
                     .into());
                 }

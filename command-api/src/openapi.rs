@@ -15,11 +15,17 @@ pub fn document(registry: &Registry, version: &str) -> OpenApi {
             VERSION_PATH,
             PathItem::new(HttpMethod::Get, version_operation()),
         )
-        .path(
-            format!("{BASE_PATH}/openapi"),
-            PathItem::new(HttpMethod::Get, openapi_operation()),
-        )
         .build();
+    add_documents(&mut paths);
+    add_kind(
+        &mut paths,
+        &format!("{BASE_PATH}/resources"),
+        &KindRoutes {
+            kind: "Resource",
+            parent_kind: None,
+        },
+        true,
+    );
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
         add_kind(
@@ -74,7 +80,10 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, is_child: bool
         .problems(&body_problems)
         .problems(&[(409, "The name is taken, or the parent is being deleted")]);
     if is_child && kind.parent_kind.is_none() {
-        create = create.problems(&[(422, "The kind is created below its parent only")]);
+        create = create.problems(&[(
+            422,
+            "The kind is a child kind; its resources are created below their parent only",
+        )]);
     }
     paths.add_path_operation(path, vec![HttpMethod::Post], create.build());
     add_changes(paths, &one, kind, &body_problems);
@@ -152,9 +161,40 @@ fn version_operation() -> utoipa::openapi::path::Operation {
         .build()
 }
 
-fn openapi_operation() -> utoipa::openapi::path::Operation {
-    let summary = format!("This document; bodies may have at most {MAX_BODY_BYTES} bytes");
-    Operation::new("get_openapi", "API", summary)
-        .answers(200, None, "The OpenAPI document")
-        .build()
+/// The OpenAPI documents and the page that shows them.
+fn add_documents(paths: &mut Paths) {
+    let openapi = format!("{BASE_PATH}/openapi");
+    let size = format!("bodies may have at most {MAX_BODY_BYTES} bytes");
+    let documents = [
+        (
+            openapi.clone(),
+            Operation::new(
+                "get_openapi",
+                "API",
+                format!("This document in OpenAPI 3.0; {size}"),
+            )
+            .answers(200, None, "The OpenAPI document"),
+        ),
+        (
+            format!("{openapi}/v3.1"),
+            Operation::new(
+                "get_openapi_v3_1",
+                "API",
+                format!("This document in OpenAPI 3.1; {size}"),
+            )
+            .answers(200, None, "The OpenAPI document"),
+        ),
+        (
+            format!("{openapi}.html"),
+            Operation::new(
+                "get_openapi_page",
+                "API",
+                "This document as a page that can send requests",
+            )
+            .answers_text(200, "text/html", "The page"),
+        ),
+    ];
+    for (path, operation) in documents {
+        paths.add_path_operation(path, vec![HttpMethod::Get], operation.build());
+    }
 }

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, patch as patch_method, post, put};
+use axum::routing::{delete as delete_method, get, patch as patch_method, post, put};
 use hyperfleet_api_types::{BASE_PATH, VERSION_PATH};
-use hyperfleet_domain::registry::{EntityDescriptor, Registry};
+use hyperfleet_domain::registry::{EntityDescriptor, Registry, ServedKind};
 use hyperfleet_event_store::EventStore;
 use hyperfleet_runtime::{Clock, IdSource};
 
@@ -71,12 +71,12 @@ impl CommandState {
     }
 }
 
-/// What the routes of one kind need: the kind, and the parent's kind on nested routes.
+/// What the routes of one kind, or of every kind, need: the kind, and the parent's on nested routes.
 #[derive(Clone)]
 pub(crate) struct KindState {
     pub(crate) command: CommandState,
-    pub(crate) kind: String,
-    /// Whether the kind has a spec schema.
+    pub(crate) kind: ServedKind,
+    /// Whether the kind has a spec schema; false where every kind is served.
     pub(crate) declares_schema: bool,
     /// The kind of the parent in the path; `None` on flat routes.
     pub(crate) parent_kind: Option<String>,
@@ -98,13 +98,19 @@ impl KindState {
     }
 }
 
-/// The write routes of every kind in the registry, flat and nested, and the version document.
+/// The write routes of every kind in the registry, flat and nested, those that serve every kind, and
+/// the version document.
 ///
 /// Paths name their parameters `{id}` and `{parent_id}`, as the query routes do, so that the two
 /// routers merge.
 pub fn router(state: CommandState) -> Router {
     let registry = state.handler.registry().clone();
-    let mut router = Router::new();
+    let mut router = any_kind_routes(KindState {
+        command: state.clone(),
+        kind: ServedKind::Any,
+        declares_schema: false,
+        parent_kind: None,
+    });
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
         router = router.merge(kind_routes(&flat, kind_state(&state, descriptor, None)));
@@ -143,7 +149,7 @@ fn kind_state(
 ) -> KindState {
     KindState {
         command: command.clone(),
-        kind: descriptor.kind.clone(),
+        kind: ServedKind::One(descriptor.kind.clone()),
         declares_schema: descriptor.spec_schema_name.is_some(),
         parent_kind: parent.map(|parent| parent.kind.clone()),
     }
@@ -152,14 +158,30 @@ fn kind_state(
 fn kind_routes(path: &str, state: KindState) -> Router {
     Router::new()
         .route(path, post(create::create))
+        .route(&format!("{path}/{{id}}"), patch_method(patch::patch))
+        .merge(routes_by_id(path))
+        .with_state(state)
+}
+
+fn any_kind_routes(state: KindState) -> Router {
+    let path = format!("{BASE_PATH}/resources");
+    Router::new()
+        .route(&path, post(create::create_of_any_kind))
         .route(
             &format!("{path}/{{id}}"),
-            patch_method(patch::patch).delete(delete::delete),
+            patch_method(patch::patch_of_any_kind),
         )
+        .merge(routes_by_id(&path))
+        .with_state(state)
+}
+
+/// What is the same for one kind and for every kind.
+fn routes_by_id(path: &str) -> Router<KindState> {
+    Router::new()
+        .route(&format!("{path}/{{id}}"), delete_method(delete::delete))
         .route(
             &format!("{path}/{{id}}/force-delete"),
             post(delete::force_delete),
         )
         .route(&format!("{path}/{{id}}/statuses"), put(report::report))
-        .with_state(state)
 }

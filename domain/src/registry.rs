@@ -9,6 +9,7 @@ mod builtin;
 mod check;
 mod conditions;
 mod descriptor;
+mod served;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use crate::mapping::Mapping;
 
 pub use check::RegistryError;
 pub use descriptor::{EntityDescriptor, NameLength, ParentDeletePolicy, ReferenceRule};
+pub use served::ServedKind;
 
 /// Path under which every kind is served; `href`s begin with it.
 pub const API_BASE: &str = "/api/hyperfleet/v1";

@@ -160,7 +160,10 @@ fn evolve(members: &mut Members, id: &str, event: Event) {
         | Event::AdapterStatusReported(_)
         | Event::ChildAttached(_)
         | Event::ChildDeletionRequested(_)
-        | Event::ChildDetached(_) => {}
+        | Event::ChildDetached(_)
+        | Event::ReferenceAttached(_)
+        | Event::ReferenceDetached(_)
+        | Event::ReferenceDropped(_) => {}
     }
 }
 

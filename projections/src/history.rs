@@ -6,12 +6,12 @@
 
 mod difference;
 
-use hyperfleet_api_types::HistoryEntry;
+use hyperfleet_api_types::{FieldChange, HistoryEntry};
 use hyperfleet_domain::metadata::EventMetadata;
-use hyperfleet_domain::resource::Resource;
+use hyperfleet_domain::resource::{Event, Resource};
 use hyperfleet_event_store::{EventStore, RecordedEvent, StreamId};
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 pub(crate) use self::difference::difference;
@@ -88,9 +88,12 @@ async fn entries_of(store: &EventStore, id: &str) -> Result<Vec<HistoryEntry>, E
         let Some(last) = events.last() else { break };
         after = last.sequence;
         for recorded in &events {
-            resource = resource.evolve(&read_event(recorded)?);
+            let event = read_event(recorded)?;
+            resource = resource.evolve(&event);
             let next = visible(&resource);
-            entries.push(entry(recorded, &resource, &view, &next));
+            let mut entry = entry(recorded, &resource, &view, &next);
+            entry.changes.extend(referrer_change(&event));
+            entries.push(entry);
             view = next;
         }
         if events.len() < READ_BATCH {
@@ -109,6 +112,28 @@ fn visible(resource: &Resource) -> Value {
         members.insert("adapter_statuses".to_owned(), statuses);
     }
     view
+}
+
+/// Who refers to the resource is told by the event alone: of a popular target there are too many to
+/// be part of what is compared.
+fn referrer_change(event: &Event) -> Option<FieldChange> {
+    let path = |ref_type: &str, id: &str| format!("/referenced_by/{ref_type}/{id}");
+    if let Event::ReferenceAttached(attached) = event {
+        let source = json!({"kind": attached.source_kind, "name": attached.source_name});
+        return Some(FieldChange {
+            path: path(&attached.ref_type, &attached.source_id),
+            from: None,
+            to: Some(source),
+        });
+    }
+    if let Event::ReferenceDetached(detached) = event {
+        return Some(FieldChange {
+            path: path(&detached.ref_type, &detached.source_id),
+            from: Some(json!({"id": detached.source_id})),
+            to: None,
+        });
+    }
+    None
 }
 
 fn entry(

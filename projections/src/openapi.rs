@@ -11,6 +11,11 @@ use crate::routes::{DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE};
 /// The query routes of every kind in the registry, and of the fleet.
 pub fn document(registry: &Registry, version: &str) -> OpenApi {
     let mut paths = Paths::new();
+    let any_kind = KindRoutes {
+        kind: "Resource",
+        parent_kind: None,
+    };
+    add_kind(&mut paths, &format!("{BASE_PATH}/resources"), &any_kind);
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
         add_kind(&mut paths, &flat, &routes_of(descriptor, None));
@@ -62,16 +67,35 @@ fn routes_of<'a>(
     }
 }
 
+/// What `fields` takes.
+const FIELDS: &str = "Only these members and `id`, separated by commas: members of a resource by name, \
+    `status.conditions`, `status.conditions.type` and so on";
+
+/// What the answers to `fields` are.
+const SELECTED: &str = "with `fields`, it has only the members asked for";
+
 fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>) {
     let one = format!("{path}/{{id}}");
-    let list = paged(kind.on_all("list", "", "Lists resources of kind {kind}"))
+    let is_any = kind.kind == "Resource";
+    let mut list = paged(if is_any {
+        kind.on_all("list", "", "Lists resources of every kind")
+    } else {
+        kind.on_all("list", "", "Lists resources of kind {kind}")
+    });
+    if is_any {
+        list = list.query_text("kind", false, "Only resources of this kind");
+    }
+    let list = list
         .query_text("order", false, "Terms like `name asc`, separated by commas")
         .query_text("name", false, "Only resources of exactly this name")
-        .answers(200, Some("ResourceList"), "One page");
+        .query_text("fields", false, FIELDS)
+        .answers(200, Some("ResourceList"), &format!("One page; {SELECTED}"));
     paths.add_path_operation(path, vec![HttpMethod::Get], list.build());
-    let get =
-        kind.on_one("get", "", "Reads a {kind}")
-            .answers(200, Some("Resource"), "The resource");
+    let get = kind
+        .on_one("get", "", "Reads a {kind}")
+        .query_text("fields", false, FIELDS)
+        .answers(200, Some("Resource"), &format!("The resource; {SELECTED}"))
+        .problems(&[(400, "A field asked for does not exist")]);
     paths.add_path_operation(&one, vec![HttpMethod::Get], get.build());
     let statuses = paged(kind.on_one("list", "_statuses", "What adapters reported on a {kind}"))
         .answers(200, Some("AdapterStatusList"), "One page, by adapter");

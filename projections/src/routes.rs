@@ -1,6 +1,7 @@
 //! The query routes: reading resources, their statuses and their history, for every registered kind.
 
 mod answer;
+mod fields;
 mod history;
 mod parameters;
 mod resources;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use hyperfleet_api_types::BASE_PATH;
-use hyperfleet_domain::registry::{EntityDescriptor, Registry};
+use hyperfleet_domain::registry::{EntityDescriptor, Registry, ServedKind};
 use hyperfleet_event_store::EventStore;
 use sqlx::PgPool;
 
@@ -29,22 +30,28 @@ pub struct QueryState {
     pub registry: Arc<Registry>,
 }
 
-/// What the routes of one kind need: the kind, and the parent's kind on nested routes.
+/// What the routes of one kind, or of every kind, need: the kind, and the parent's on nested routes.
 #[derive(Clone)]
 pub(crate) struct KindState {
     pub(crate) query: QueryState,
-    pub(crate) kind: String,
+    pub(crate) kind: ServedKind,
     /// The kind of the parent in the path; `None` on flat routes.
     pub(crate) parent_kind: Option<String>,
 }
 
-/// The query routes of every kind in the registry, flat and nested, and of the fleet.
+/// The query routes of every kind in the registry, flat and nested, those that serve every kind, and
+/// those of the fleet.
 ///
 /// Paths name their parameters `{id}` and `{parent_id}`, as the write routes do, so that the two
 /// routers merge.
 pub fn router(state: QueryState) -> Router {
     let registry = Arc::clone(&state.registry);
-    let mut router = Router::new();
+    let any_kind = KindState {
+        query: state.clone(),
+        kind: ServedKind::Any,
+        parent_kind: None,
+    };
+    let mut router = flat_routes(&format!("{BASE_PATH}/resources"), any_kind);
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
         router = router.merge(flat_routes(&flat, kind_state(&state, descriptor, None)));
@@ -77,7 +84,7 @@ fn kind_state(
 ) -> KindState {
     KindState {
         query: query.clone(),
-        kind: descriptor.kind.clone(),
+        kind: ServedKind::One(descriptor.kind.clone()),
         parent_kind: parent.map(|parent| parent.kind.clone()),
     }
 }

@@ -47,6 +47,8 @@ pub struct Answer {
     pub body: Value,
     /// The body as text.
     pub text: String,
+    /// The body as it was sent.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -56,6 +58,21 @@ impl Answer {
             .get(name)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
+    }
+
+    /// The names of a list's items, in its order.
+    #[track_caller]
+    pub fn names(&self) -> Vec<&str> {
+        self.items()
+            .iter()
+            .map(|item| item["name"].as_str().expect("a name"))
+            .collect()
+    }
+
+    /// A list's items.
+    #[track_caller]
+    pub fn items(&self) -> &[Value] {
+        self.body["items"].as_array().expect("items")
     }
 
     /// A member of the body as text; empty when it is none.
@@ -180,6 +197,7 @@ impl TestApp {
             headers: parts.headers,
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
             text: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes: bytes.into(),
         }
     }
 
@@ -335,8 +353,9 @@ fn router(
         "0.0.0-test",
     ));
     let documents = hyperfleet_command_api::routes::openapi_router(&document);
+    let routes = queries.merge(commands).merge(documents);
     hyperfleet_runtime::http::layered(
-        queries.merge(commands).merge(documents),
+        hyperfleet_runtime::http::compressed(routes, BASE_PATH),
         Arc::clone(clock) as _,
         Arc::new(UuidV7Source),
     )

@@ -2,3 +2,4 @@
 
 pub mod app;
 pub mod read_your_writes;
+pub mod registries;

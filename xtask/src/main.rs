@@ -6,6 +6,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod coverage;
 mod openapi;
 mod postgres;
@@ -38,6 +39,8 @@ enum Chore {
     Bench(bench::Arguments),
     /// Check the structural rules of the repository.
     Check(check::Arguments),
+    /// Count the cases of a contract that hold.
+    Conformance(conformance::Arguments),
     /// Measure which lines the tests run.
     Coverage(coverage::Arguments),
     /// Write the OpenAPI document, docs/openapi.json.
@@ -46,14 +49,17 @@ enum Chore {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
-        Chore::Test(arguments) => test::run(&arguments),
-        Chore::Bench(arguments) => bench::run(&arguments),
-        Chore::Check(arguments) => check::run(&arguments),
-        Chore::Coverage(arguments) => coverage::run(&arguments),
-        Chore::Openapi(arguments) => openapi::run(&arguments),
+        Chore::Test(arguments) => test::run(&arguments).map(|()| true),
+        Chore::Bench(arguments) => bench::run(&arguments).map(|()| true),
+        Chore::Check(arguments) => check::run(&arguments).map(|()| true),
+        Chore::Conformance(arguments) => conformance::run(&arguments),
+        Chore::Coverage(arguments) => coverage::run(&arguments).map(|()| true),
+        Chore::Openapi(arguments) => openapi::run(&arguments).map(|()| true),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // The chore's own last line says why.
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             println!("error: {error:#}");
             ExitCode::FAILURE

@@ -14,7 +14,7 @@ use crate::{process, tools, workspace};
 use suites::Suites;
 
 /// URL of a running server, as superuser: tests create their databases on it.
-const DATABASE_URL: &str = "HYPERFLEET_TEST_DATABASE_URL";
+pub(crate) const DATABASE_URL: &str = "HYPERFLEET_TEST_DATABASE_URL";
 
 /// What a machine without PostgreSQL cannot run: these crates' tests use databases.
 const NEED_DATABASE: [&str; 6] = [
@@ -88,7 +88,7 @@ fn run_nextest(arguments: &Arguments, expression: &str) -> Result<()> {
 
 /// What the tests run on. Dropping it stops what was started.
 #[derive(Debug, Default)]
-struct Parts {
+pub(crate) struct Parts {
     external: Option<String>,
     server: Option<Server>,
     used: Vec<String>,
@@ -96,7 +96,11 @@ struct Parts {
 }
 
 impl Parts {
-    fn find() -> Result<Self> {
+    /// Finds or starts what the tests need.
+    ///
+    /// # Errors
+    /// When a part is required and missing, or cannot be started.
+    pub(crate) fn find() -> Result<Self> {
         let mut parts = Self::default();
         if let Some(url) = std::env::var_os(DATABASE_URL) {
             let url = url
@@ -120,7 +124,8 @@ impl Parts {
         Ok(parts)
     }
 
-    fn database_url(&self) -> Option<&str> {
+    /// URL of the database server; none when this machine has no PostgreSQL.
+    pub(crate) fn database_url(&self) -> Option<&str> {
         let private = self.server.as_ref().map(Server::url);
         self.external.as_deref().or(private)
     }

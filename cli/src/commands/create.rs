@@ -34,13 +34,13 @@ pub(crate) async fn run(arguments: CreateArguments, now: DateTime<Utc>) -> anyho
 }
 
 /// Declares one resource. A child's parent is `cluster`, else the document's `owner_references.id`, else its
-/// member `cluster`; the latter two are understood by this command and not sent.
+/// member `cluster` or `parent`; those of the document are understood by this command and not sent.
 pub(crate) async fn create(
     client: &Client,
     mut document: Value,
     cluster: Option<&str>,
 ) -> anyhow::Result<Resource> {
-    let kind = Kind::resolve(document["kind"].as_str().unwrap_or_default());
+    let kind = Kind::resolve(client, document["kind"].as_str().unwrap_or_default()).await?;
     let name = document["name"]
         .as_str()
         .unwrap_or("without a name")
@@ -48,6 +48,7 @@ pub(crate) async fn create(
     let in_document = document
         .pointer("/owner_references/id")
         .or_else(|| document.get("cluster"))
+        .or_else(|| document.get("parent"))
         .and_then(Value::as_str)
         .map(str::to_owned);
     let collection = match (
@@ -55,7 +56,7 @@ pub(crate) async fn create(
         cluster.map(str::to_owned).or(in_document),
     ) {
         (Some(parent), None) => bail!(
-            "{} {name:?} belongs to one of the {parent}: say which with --cluster NAME, or `cluster: NAME` in the file",
+            "{} {name:?} belongs to one of the {parent}: say which with --parent NAME, or `parent: NAME` in the file",
             kind.name
         ),
         (Some(_), Some(parent)) => target::collection(client, &kind, Some(&parent)).await?,
@@ -63,6 +64,7 @@ pub(crate) async fn create(
     };
     if let Some(object) = document.as_object_mut() {
         object.remove("cluster");
+        object.remove("parent");
         object.remove("owner_references");
     }
     client

@@ -10,7 +10,7 @@ use crate::target::{self, Kind};
 
 pub(crate) async fn run(arguments: DeleteArguments) -> anyhow::Result<()> {
     let client = target::client(&arguments.server)?;
-    let kind = Kind::resolve(&arguments.kind);
+    let kind = Kind::resolve(&client, &arguments.kind).await?;
     let collection = target::collection(&client, &kind, arguments.cluster.as_deref()).await?;
     let mut deleted = Vec::new();
     for name in &arguments.names {

@@ -99,7 +99,7 @@ async fn create_or_find(
     document: &Value,
     cluster: Option<&str>,
 ) -> anyhow::Result<Resource> {
-    let kind = Kind::resolve(document["kind"].as_str().unwrap_or_default());
+    let kind = Kind::resolve(client, document["kind"].as_str().unwrap_or_default()).await?;
     let parent = kind.parent_plural.as_ref().and(cluster);
     let error = match create::create(client, document.clone(), parent).await {
         Ok(resource) => {
@@ -133,9 +133,10 @@ async fn create_or_find(
 }
 
 fn follow(resource: Resource) -> Followed {
-    let kind = Kind::resolve(&resource.kind);
+    // The demo declares built-in kinds only; each serves every id under its own plural.
+    let plural = Kind::builtin(&resource.kind).map(|kind| kind.plural);
     Followed {
-        collection: Collection::of(kind.plural),
+        collection: Collection::of(plural.unwrap_or_else(|| "resources".to_owned())),
         id: resource.id,
         kind: resource.kind,
         name: resource.name,

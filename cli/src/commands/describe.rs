@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use hyperfleet_api_types::client::{Collection, ListOptions};
-use hyperfleet_api_types::{AdapterStatus, Resource};
-use hyperfleet_domain::Registry;
+use hyperfleet_api_types::{AdapterStatus, ObjectReference, Resource};
 
 use crate::arguments::DescribeArguments;
 use crate::commands::history;
@@ -29,10 +28,7 @@ pub(crate) async fn run(arguments: DescribeArguments, now: DateTime<Utc>) -> any
     let mut text = overview(&resource, now)?;
     text.push_str(&conditions(&resource, now));
     text.push_str(&adapters(&statuses, now));
-    for child in Registry::builtin()
-        .iter()
-        .filter(|child| child.parent_kind.as_deref() == Some(&kind.name))
-    {
+    for child in kind.children(&client).await? {
         let children = client
             .list_all(&Collection::under(
                 &kind.plural,
@@ -62,6 +58,14 @@ pub(crate) async fn run(arguments: DescribeArguments, now: DateTime<Utc>) -> any
     Ok(())
 }
 
+/// Kind and id of each.
+fn named(references: &[ObjectReference]) -> Vec<String> {
+    let name = |link: &ObjectReference| {
+        format!("{} {}", link.kind, link.id.as_deref().unwrap_or_default())
+    };
+    references.iter().map(name).collect()
+}
+
 fn overview(resource: &Resource, now: DateTime<Utc>) -> anyhow::Result<String> {
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
@@ -72,9 +76,12 @@ fn overview(resource: &Resource, now: DateTime<Utc>) -> anyhow::Result<String> {
     line("Id", &resource.id);
     line("Path", &resource.href);
     if let Some(owner) = &resource.owner_references {
+        line("Owner", &named(std::slice::from_ref(owner)).concat());
+    }
+    for (ref_type, targets) in &resource.references {
         line(
-            "Owner",
-            &format!("{} {}", owner.kind, owner.id.as_deref().unwrap_or_default()),
+            "Refers to",
+            &format!("{} ({ref_type})", named(targets).join(", ")),
         );
     }
     line("Generation", &resource.generation.to_string());

@@ -20,7 +20,7 @@ const PAGE_SIZE: u32 = 100;
 
 pub(crate) async fn run(arguments: GetArguments, clock: &dyn Clock) -> anyhow::Result<()> {
     let client = target::client(&arguments.server)?;
-    let kind = Kind::resolve(&arguments.kind);
+    let kind = Kind::resolve(&client, &arguments.kind).await?;
     let collection = target::collection(&client, &kind, arguments.cluster.as_deref()).await?;
     let format = arguments.output.output;
     let single = arguments.names.len() == 1;

@@ -19,7 +19,7 @@ const VALUE_WIDTH: usize = 60;
 
 pub(crate) async fn run(arguments: HistoryArguments) -> anyhow::Result<()> {
     let client = target::client(&arguments.server)?;
-    let kind = Kind::resolve(&arguments.target.kind);
+    let kind = Kind::resolve(&client, &arguments.target.kind).await?;
     let name = &arguments.target.name;
     let entries = if target::is_id(name) {
         of_id(&client, &Collection::of(&kind.plural), name).await?

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use hyperfleet_api_types::BASE_PATH;
 use hyperfleet_command_api::{BuildInfo, CommandState, MappingMetrics};
 use hyperfleet_domain::Registry;
 use hyperfleet_event_store::EventStore;
@@ -158,9 +159,10 @@ fn routes(store: &EventStore, registry: Arc<Registry>, mapping: MappingMetrics) 
     )
     .with_mapping_metrics(mapping);
     let commands = hyperfleet_command_api::routes::router(state);
-    queries
+    let routes = queries
         .merge(commands)
-        .merge(hyperfleet_command_api::routes::openapi_router(&document))
+        .merge(hyperfleet_command_api::routes::openapi_router(&document));
+    http::compressed(routes, BASE_PATH)
 }
 
 async fn ping(pool: PgPool) -> Result<(), String> {

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use hyperfleet_domain::resource::{Command, Family, Refusal, Resource};
+use hyperfleet_domain::resource::{Command, Family, LinkNeeds, Referrers, Refusal, Resource};
 use hyperfleet_domain::upcast;
 use hyperfleet_event_store::{EventStore, RecordedEvent, StreamId};
 use serde::Deserialize as _;
 
 use super::{CommandError, Target};
+
+/// Events read at a time when a stream is folded from its beginning.
+const READ_BATCH: usize = 500;
 
 /// A family as it was loaded.
 pub(super) struct LoadedFamily {
@@ -22,10 +25,7 @@ impl LoadedFamily {
         target: &Target,
         command: &Command,
     ) -> Result<Self, CommandError> {
-        let mut loader = Loader {
-            store,
-            versions: BTreeMap::new(),
-        };
+        let mut loader = Loader::new(store);
         loader.require_owner(target).await?;
         let resource = loader.load(&target.id).await?;
         if !matches!(command, Command::Create(_)) {
@@ -41,13 +41,21 @@ impl LoadedFamily {
         } else {
             Vec::new()
         };
+        let links = command.links(&resource, &descendants);
+        let (linked, referrers) = loader.linked(links).await?;
         Ok(Self {
             family: Family {
                 target: resource,
                 parent,
                 descendants,
+                linked,
+                referrers,
             },
-            versions: loader.versions,
+            versions: loader
+                .loaded
+                .into_iter()
+                .map(|(id, (_, version))| (id, version))
+                .collect(),
         })
     }
 
@@ -66,12 +74,30 @@ pub(super) fn stream(id: &str) -> StreamId {
     StreamId::new("resource", id)
 }
 
-struct Loader<'a> {
-    store: &'a EventStore,
-    versions: BTreeMap<String, u64>,
+/// The target alone, as it is now: for routes that must know its kind before they read the body.
+pub(super) async fn target(store: &EventStore, target: &Target) -> Result<Resource, CommandError> {
+    let mut loader = Loader::new(store);
+    loader.require_owner(target).await?;
+    let resource = loader.load(&target.id).await?;
+    require_target(&resource, target)?;
+    Ok(resource)
 }
 
-impl Loader<'_> {
+/// Loads each stream at most once, so that what is decided and the version that it must still have
+/// belong together, also when a resource plays several parts.
+struct Loader<'a> {
+    store: &'a EventStore,
+    loaded: BTreeMap<String, (Resource, u64)>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(store: &'a EventStore) -> Self {
+        Self {
+            store,
+            loaded: BTreeMap::new(),
+        }
+    }
+
     async fn require_owner(&mut self, target: &Target) -> Result<(), CommandError> {
         let Some(owner) = target.owner.as_ref().filter(|owner| owner.must_exist) else {
             return Ok(());
@@ -92,8 +118,10 @@ impl Loader<'_> {
         if id.contains('\0') {
             return Ok(Resource::default());
         }
+        if let Some((resource, _)) = self.loaded.get(id) {
+            return Ok(resource.clone());
+        }
         let loaded = self.store.load(&stream(id)).await?;
-        self.versions.insert(id.to_owned(), loaded.version);
         let mut resource = match &loaded.snapshot {
             Some(state) => {
                 Resource::deserialize(state).map_err(|source| CommandError::UnreadableState {
@@ -106,7 +134,47 @@ impl Loader<'_> {
         for recorded in &loaded.events {
             resource = resource.evolve(&read_event(id, recorded)?);
         }
+        let known = (resource.clone(), loaded.version);
+        self.loaded.insert(id.to_owned(), known);
         Ok(resource)
+    }
+
+    /// The resources at the other ends of references, and who refers to the family.
+    async fn linked(
+        &mut self,
+        needs: LinkNeeds,
+    ) -> Result<(Vec<Resource>, BTreeMap<String, Referrers>), CommandError> {
+        let mut linked = Vec::new();
+        for id in &needs.targets {
+            linked.push(self.load(id).await?);
+        }
+        let mut referrers = BTreeMap::new();
+        for id in needs.referred {
+            let of_member = self.referrers(&id).await?;
+            if needs.sources {
+                for source in of_member.ids() {
+                    linked.push(self.load(source).await?);
+                }
+            }
+            referrers.insert(id, of_member);
+        }
+        Ok((linked, referrers))
+    }
+
+    /// Who refers to a resource that was loaded, as of the version that it was loaded at.
+    async fn referrers(&self, id: &str) -> Result<Referrers, CommandError> {
+        let version = self.loaded.get(id).map_or(0, |(_, version)| *version);
+        let (stream, mut after) = (stream(id), 0);
+        let mut referrers = Referrers::default();
+        while after < version {
+            let events = self.store.read_stream(&stream, after, READ_BATCH).await?;
+            let Some(last) = events.last() else { break };
+            after = last.sequence;
+            for recorded in events.iter().filter(|event| event.sequence <= version) {
+                referrers.apply(&read_event(id, recorded)?);
+            }
+        }
+        Ok(referrers)
     }
 
     /// Everything that `ancestor` owns, directly or not, that still exists.
@@ -145,13 +213,13 @@ fn require_target(resource: &Resource, target: &Target) -> Result<(), CommandErr
     let owner = resource.owner.as_ref().map(|owner| owner.id.as_str());
     let expected_owner = target.owner.as_ref().map(|owner| owner.id.as_str());
     let is_target = resource.exists()
-        && resource.kind == target.kind
+        && target.kind.serves(&resource.kind)
         && (expected_owner.is_none() || owner == expected_owner);
     if is_target {
         return Ok(());
     }
     Err(Refusal::NotFound {
-        kind: target.kind.clone(),
+        kind: target.kind.name().to_owned(),
         id: target.id.clone(),
     }
     .into())

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use hyperfleet_domain::registry::ServedKind;
 use hyperfleet_domain::resource::{Command, CreateResource, ReferenceInput, References, Refusal};
 
 use super::KindState;
 use super::answer::{self, Answer};
 use super::request::{Body, Caller, CollectionPath, Ids, ResourcePath, now};
-use crate::decode::{self, Reference};
+use crate::decode::{self, CreateBody, Reference};
+use crate::handler::Target;
 
 pub(crate) async fn create(
     State(state): State<KindState>,
@@ -21,39 +23,76 @@ pub(crate) async fn create(
     if body.kind.is_empty() {
         return Err(Refusal::KindRequired.into());
     }
-    if body.kind != state.kind {
+    if !state.kind.serves(&body.kind) {
         return Err(Refusal::KindMismatch {
-            expected: state.kind.clone(),
+            expected: state.kind.name().to_owned(),
         }
         .into());
     }
-    let id = state.command.ids.new_id().to_string();
-    let references = references(body.references);
-    let command = Command::Create(CreateResource {
-        id: id.clone(),
+    let command = command(&state, &caller, body, path.parent_id.clone());
+    let target = state.target(
+        &ResourcePath {
+            parent_id: path.parent_id,
+            id: command.id.clone(),
+        },
+        true,
+    );
+    run(&state, &caller, &target, command).await
+}
+
+/// `POST` of a resource of any top-level kind, which the body names.
+pub(crate) async fn create_of_any_kind(
+    State(state): State<KindState>,
+    caller: Caller,
+    Body(bytes): Body,
+) -> Answer {
+    let registry = state.command.handler.registry();
+    let body = decode::create_of_any_kind(&bytes, |kind| {
+        let descriptor = registry.by_kind(kind);
+        descriptor.is_some_and(|descriptor| descriptor.spec_schema_name.is_some())
+    })?;
+    let command = command(&state, &caller, body, None);
+    command.validate_of_any_kind(registry)?;
+    let target = Target {
+        kind: ServedKind::One(command.kind.clone()),
+        id: command.id.clone(),
+        owner: None,
+    };
+    run(&state, &caller, &target, command).await
+}
+
+fn command(
+    state: &KindState,
+    caller: &Caller,
+    body: CreateBody,
+    parent: Option<String>,
+) -> CreateResource {
+    CreateResource {
+        id: state.command.ids.new_id().to_string(),
         kind: body.kind,
         name: body.name,
         spec: body.spec,
         labels: body.labels,
-        targets: BTreeMap::new(),
-        references,
+        references: references(body.references),
         tenancy: caller.identity.tenancy.clone(),
-        parent: path.parent_id.clone(),
-        now: now(&state),
+        parent,
+        now: now(state),
         actor: caller.identity.actor.clone(),
-    });
-    let target = state.target(
-        &ResourcePath {
-            parent_id: path.parent_id,
-            id,
-        },
-        true,
-    );
+    }
+}
+
+async fn run(
+    state: &KindState,
+    caller: &Caller,
+    target: &Target,
+    command: CreateResource,
+) -> Answer {
+    let command = Command::Create(command);
     let metadata = caller.metadata(&command);
     let resource = state
         .command
         .handler
-        .handle(&target, &command, &metadata)
+        .handle(target, &command, &metadata)
         .await?;
     Ok(answer::document(StatusCode::CREATED, &resource.document()))
 }

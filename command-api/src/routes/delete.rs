@@ -1,11 +1,10 @@
 //! `DELETE` on a resource requests its deletion; `force-delete` removes it without waiting for its
 //! adapters.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use hyperfleet_api_types::problem::{Fault, codes};
+use hyperfleet_domain::registry::ServedKind;
 use hyperfleet_domain::resource::{Command, DeleteResource, ForceDeleteResource, Refusal};
 
 use super::KindState;
@@ -20,7 +19,6 @@ pub(crate) async fn delete(
     caller: Caller,
 ) -> Answer {
     let command = Command::Delete(DeleteResource {
-        inbound: BTreeMap::new(),
         now: now(&state),
         actor: caller.identity.actor.clone(),
     });
@@ -35,10 +33,11 @@ pub(crate) async fn delete(
     Ok(answer::document(StatusCode::ACCEPTED, &resource.document()))
 }
 
-/// A deletion on a flat route that finds nothing names no id (API contract v1).
+/// A deletion on a kind's flat route that finds nothing names no id (API contract v1).
 fn missing(state: &KindState, error: CommandError) -> Failure {
+    let is_flat = state.parent_kind.is_none() && state.kind != ServedKind::Any;
     match error {
-        CommandError::Refused(Refusal::NotFound { kind, .. }) if state.parent_kind.is_none() => {
+        CommandError::Refused(Refusal::NotFound { kind, .. }) if is_flat => {
             Fault::new(codes::RESOURCE_NOT_FOUND, format!("{kind} not found")).into()
         }
         error => error.into(),

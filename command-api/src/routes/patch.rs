@@ -1,7 +1,5 @@
 //! `PATCH` on a resource: replaces its spec, labels or references, each as a whole.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use hyperfleet_domain::resource::{Command, PatchResource};
@@ -10,7 +8,7 @@ use super::KindState;
 use super::answer::{self, Answer};
 use super::create::references;
 use super::request::{Body, Caller, Ids, ResourcePath, now};
-use crate::decode;
+use crate::decode::{self, PatchBody};
 
 pub(crate) async fn patch(
     State(state): State<KindState>,
@@ -21,15 +19,44 @@ pub(crate) async fn patch(
     // Only an id that can exist makes the spec be checked before the resource is looked up.
     let declares_schema = state.declares_schema && uuid::Uuid::parse_str(&path.id).is_ok();
     let body = decode::patch(&bytes, declares_schema)?;
+    change(&state, &path, &caller, body).await
+}
+
+/// `PATCH` on a resource of any kind: only the resource tells whether its kind has a spec schema, so
+/// the spec is checked after it was found.
+pub(crate) async fn patch_of_any_kind(
+    State(state): State<KindState>,
+    Ids(path): Ids<ResourcePath>,
+    caller: Caller,
+    Body(bytes): Body,
+) -> Answer {
+    let mut body = decode::patch(&bytes, false)?;
+    let found = state
+        .command
+        .handler
+        .find(&state.target(&path, true))
+        .await?;
+    let descriptor = state.command.handler.registry().by_kind(&found.kind);
+    if descriptor.is_some_and(|descriptor| descriptor.spec_schema_name.is_some()) {
+        body = decode::patch(&bytes, true)?;
+    }
+    change(&state, &path, &caller, body).await
+}
+
+async fn change(
+    state: &KindState,
+    path: &ResourcePath,
+    caller: &Caller,
+    body: PatchBody,
+) -> Answer {
     let command = Command::Patch(PatchResource {
         spec: body.spec,
         labels: body.labels,
         references: body.references.map(references),
-        targets: BTreeMap::new(),
-        now: now(&state),
+        now: now(state),
         actor: caller.identity.actor.clone(),
     });
-    let target = state.target(&path, true);
+    let target = state.target(path, true);
     let metadata = caller.metadata(&command);
     let resource = state
         .command

@@ -38,7 +38,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<KindState> for Ids<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &KindState) -> Result<Self, Failure> {
         let Ok(Path(ids)) = Path::from_request_parts(parts, state).await else {
-            let detail = format!("{} not found", state.kind);
+            let detail = format!("{} not found", state.kind.name());
             return Err(Fault::new(codes::RESOURCE_NOT_FOUND, detail).into());
         };
         Ok(Self(ids))

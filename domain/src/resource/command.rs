@@ -1,5 +1,5 @@
-//! What can be asked of a resource. A command carries every input of its decision: the time, new
-//! ids, the actor and looked-up facts about other resources.
+//! What can be asked of a resource. A command carries every input of its decision that is not the
+//! state of a resource: the time, new ids, the actor.
 
 mod validate;
 
@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 
 use crate::adapter_status::AdapterMetadata;
 use crate::json::JsonObject;
-use crate::resource::state::Lifecycle;
 
 /// References as sent by a user, by reference type.
 pub type References = BTreeMap<String, Vec<ReferenceInput>>;
@@ -21,26 +20,6 @@ pub struct ReferenceInput {
     pub id: Option<String>,
     /// Kind of the target.
     pub kind: String,
-}
-
-/// Looked-up fact: the target of a reference.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReferenceTarget {
-    /// Kind of the resource with that id.
-    pub kind: String,
-    /// Where it is in its life.
-    pub lifecycle: Lifecycle,
-}
-
-/// Looked-up fact: an existing resource refers to the one that is to be deleted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InboundReference {
-    /// Id of the referring resource.
-    pub source_id: String,
-    /// Kind of the referring resource.
-    pub kind: String,
-    /// Name of the referring resource.
-    pub name: String,
 }
 
 /// Creates a resource.
@@ -58,8 +37,6 @@ pub struct CreateResource {
     pub labels: BTreeMap<String, String>,
     /// References; empty when none were sent.
     pub references: References,
-    /// Facts about the targets of `references`, by id; absent when there is no such resource.
-    pub targets: BTreeMap<String, ReferenceTarget>,
     /// Tenant dimensions of the caller.
     pub tenancy: BTreeMap<String, String>,
     /// Id of the owner, for a child kind.
@@ -79,8 +56,6 @@ pub struct PatchResource {
     pub labels: Option<BTreeMap<String, String>>,
     /// New references.
     pub references: Option<References>,
-    /// Facts about the targets of `references`, by id; absent when there is no such resource.
-    pub targets: BTreeMap<String, ReferenceTarget>,
     /// Now.
     pub now: DateTime<Utc>,
     /// The caller.
@@ -90,8 +65,6 @@ pub struct PatchResource {
 /// Requests the deletion of a resource and of what it owns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeleteResource {
-    /// Facts: who refers to the target or to a resource that goes with it, by referred id.
-    pub inbound: BTreeMap<String, Vec<InboundReference>>,
     /// Now.
     pub now: DateTime<Utc>,
     /// The caller.

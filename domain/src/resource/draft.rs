@@ -7,6 +7,7 @@ use crate::aggregation::aggregate;
 use crate::registry::{EntityDescriptor, Registry};
 use crate::resource::event::{ConditionsChanged, Event};
 use crate::resource::plan::{Effect, Family, StreamChange};
+use crate::resource::referrers::Referrers;
 use crate::resource::state::Resource;
 
 /// Key of the target. It is its own constant, because an absent target has no id yet.
@@ -16,18 +17,27 @@ pub(super) const TARGET: &str = "";
 pub(super) struct Draft {
     members: BTreeMap<String, StreamChange>,
     parent: Option<String>,
+    referrers: BTreeMap<String, Referrers>,
 }
 
 impl Draft {
     pub(super) fn of(family: &Family) -> Self {
-        let relatives = family.parent.iter().chain(&family.descendants);
-        let mut members: BTreeMap<String, StreamChange> = relatives
-            .filter(|resource| resource.exists())
+        let others = family
+            .parent
+            .iter()
+            .chain(&family.descendants)
+            .chain(&family.linked);
+        let mut members: BTreeMap<String, StreamChange> = others
+            .filter(|resource| resource.exists() && resource.id != family.target.id)
             .map(|resource| (resource.id.clone(), unchanged(resource)))
             .collect();
         members.insert(TARGET.to_owned(), unchanged(&family.target));
         let parent = family.parent.as_ref().map(|parent| parent.id.clone());
-        Self { members, parent }
+        Self {
+            members,
+            parent,
+            referrers: family.referrers.clone(),
+        }
     }
 
     /// The target.
@@ -45,14 +55,23 @@ impl Draft {
         self.members.get(key).map(|member| &member.resource)
     }
 
+    /// The key of a resource by its id.
+    pub(super) fn key_of<'a>(&self, id: &'a str) -> &'a str {
+        if id == self.target().id { TARGET } else { id }
+    }
+
     /// Key of the member that owns this one, when it is part of the family.
     pub(super) fn owner_key(&self, key: &str) -> Option<String> {
         let owner = self.get(key)?.owner.as_ref()?;
-        let is_target = owner.id == self.target().id;
-        let owner_key = if is_target { TARGET } else { owner.id.as_str() };
+        let owner_key = self.key_of(&owner.id);
         self.members
             .contains_key(owner_key)
             .then(|| owner_key.to_owned())
+    }
+
+    /// Who referred to a resource when the family was loaded.
+    pub(super) fn referrers(&self, id: &str) -> Referrers {
+        self.referrers.get(id).cloned().unwrap_or_default()
     }
 
     /// Records an event of a member. Nothing happens when the member is not part of the family.

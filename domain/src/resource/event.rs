@@ -136,6 +136,38 @@ pub struct ChildDetached {
     pub child_id: String,
 }
 
+/// Another resource refers to this one from now on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReferenceAttached {
+    /// Name of the link, as the referring kind declares it.
+    pub ref_type: String,
+    /// Id of the referring resource.
+    pub source_id: String,
+    /// Kind of the referring resource.
+    pub source_kind: String,
+    /// Name of the referring resource.
+    pub source_name: String,
+}
+
+/// Another resource no longer refers to this one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReferenceDetached {
+    /// Name of the link, as the referring kind declares it.
+    pub ref_type: String,
+    /// Id of the resource that referred to this one.
+    pub source_id: String,
+}
+
+/// A reference of this resource was dropped, because its target was removed by force. Nobody asked
+/// for another state, so the generation stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReferenceDropped {
+    /// Name of the link.
+    pub ref_type: String,
+    /// Id of the resource that was removed.
+    pub target_id: String,
+}
+
 /// The resource was removed, after everything that its kind requires was cleaned up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResourceRemoved {
@@ -190,6 +222,15 @@ pub enum Event {
     /// See [`ChildDetached`].
     #[serde(rename = "hyperfleet.resource.child_detached")]
     ChildDetached(ChildDetached),
+    /// See [`ReferenceAttached`].
+    #[serde(rename = "hyperfleet.resource.reference_attached")]
+    ReferenceAttached(ReferenceAttached),
+    /// See [`ReferenceDetached`].
+    #[serde(rename = "hyperfleet.resource.reference_detached")]
+    ReferenceDetached(ReferenceDetached),
+    /// See [`ReferenceDropped`].
+    #[serde(rename = "hyperfleet.resource.reference_dropped")]
+    ReferenceDropped(ReferenceDropped),
     /// See [`ResourceRemoved`].
     #[serde(rename = "hyperfleet.resource.removed")]
     ResourceRemoved(ResourceRemoved),
@@ -200,7 +241,7 @@ pub enum Event {
 
 impl Event {
     /// Every stored type with the version that is written today.
-    pub const CURRENT: [(&'static str, &'static str); 12] = [
+    pub const CURRENT: [(&'static str, &'static str); 15] = [
         ("hyperfleet.resource.created", "1"),
         ("hyperfleet.resource.spec_changed", "1"),
         ("hyperfleet.resource.labels_changed", "1"),
@@ -213,6 +254,9 @@ impl Event {
         ("hyperfleet.resource.child_detached", "1"),
         ("hyperfleet.resource.removed", "1"),
         ("hyperfleet.resource.force_removed", "1"),
+        ("hyperfleet.resource.reference_attached", "1"),
+        ("hyperfleet.resource.reference_detached", "1"),
+        ("hyperfleet.resource.reference_dropped", "1"),
     ];
 
     fn type_and_version(&self) -> (&'static str, &'static str) {
@@ -229,6 +273,9 @@ impl Event {
             Self::ChildDetached(_) => 9,
             Self::ResourceRemoved(_) => 10,
             Self::ResourceForceRemoved(_) => 11,
+            Self::ReferenceAttached(_) => 12,
+            Self::ReferenceDetached(_) => 13,
+            Self::ReferenceDropped(_) => 14,
         };
         Self::CURRENT[at]
     }

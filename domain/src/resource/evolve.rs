@@ -1,6 +1,8 @@
 //! How recorded events change the state. Total: any event applies to any state, and nothing is
 //! recomputed, because rules change and the past must not.
 
+use chrono::{DateTime, Utc};
+
 use crate::resource::event::{Event, ResourceCreated};
 use crate::resource::state::{Child, Lifecycle, Resource};
 
@@ -68,13 +70,32 @@ impl Resource {
             Event::ChildDetached(child) => {
                 self.children.remove(&child.child_id);
             }
-            Event::ResourceRemoved(removal) => {
-                self.lifecycle = Lifecycle::Removed;
-                self.removed_time = Some(removal.removed_time);
+            Event::ReferenceAttached(_) => {
+                self.inbound_references = self.inbound_references.saturating_add(1);
             }
-            Event::ResourceForceRemoved(removal) => {
-                self.lifecycle = Lifecycle::Removed;
-                self.removed_time = Some(removal.removed_time);
+            Event::ReferenceDetached(_) => {
+                self.inbound_references = self.inbound_references.saturating_sub(1);
+            }
+            Event::ReferenceDropped(dropped) => {
+                self.drop_reference(&dropped.ref_type, &dropped.target_id);
+            }
+            Event::ResourceRemoved(removal) => self.removed(removal.removed_time),
+            Event::ResourceForceRemoved(removal) => self.removed(removal.removed_time),
+        }
+    }
+
+    /// Nothing refers to a resource that is gone.
+    fn removed(&mut self, removed_time: DateTime<Utc>) {
+        self.lifecycle = Lifecycle::Removed;
+        self.removed_time = Some(removed_time);
+        self.inbound_references = 0;
+    }
+
+    fn drop_reference(&mut self, ref_type: &str, target_id: &str) {
+        if let Some(links) = self.references.get_mut(ref_type) {
+            links.retain(|link| link.id != target_id);
+            if links.is_empty() {
+                self.references.remove(ref_type);
             }
         }
     }

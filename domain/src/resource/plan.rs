@@ -1,10 +1,13 @@
 //! The decision across streams: which events each touched resource gets, or why none.
 
 use crate::mapping::MappingFailure;
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::registry::Registry;
-use crate::resource::command::Command;
+use crate::resource::command::{Command, References};
 use crate::resource::draft::Draft;
 use crate::resource::event::Event;
+use crate::resource::referrers::Referrers;
 use crate::resource::refusal::Refusal;
 use crate::resource::state::Resource;
 
@@ -17,6 +20,11 @@ pub struct Family {
     pub parent: Option<Resource>,
     /// Everything that it owns, directly or not, that still exists.
     pub descendants: Vec<Resource>,
+    /// The resources at the other ends of references, see [`LinkNeeds`]; some may be among the
+    /// others already, some may not exist.
+    pub linked: Vec<Resource>,
+    /// Who refers to members of the family, by the id of the member.
+    pub referrers: BTreeMap<String, Referrers>,
 }
 
 impl Family {
@@ -24,8 +32,7 @@ impl Family {
     pub fn alone(target: Resource) -> Self {
         Self {
             target,
-            parent: None,
-            descendants: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -38,6 +45,18 @@ pub struct FamilyNeeds {
     /// Whether to load everything that the target owns, directly or not
     /// (follow [`Resource::children`]).
     pub descendants: bool,
+}
+
+/// Which resources at the other ends of references a command needs to be loaded. Their streams take
+/// part in the append, so that no reference outlives its target in a race.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkNeeds {
+    /// Ids of the resources that are, were or are to be referred to.
+    pub targets: BTreeSet<String>,
+    /// Ids of the members that others refer to: their [`Referrers`] are needed.
+    pub referred: BTreeSet<String>,
+    /// Whether the referring resources themselves are needed too.
+    pub sources: bool,
 }
 
 /// What happens to the live state of a resource.
@@ -94,6 +113,44 @@ impl Command {
             },
         }
     }
+
+    /// Which ends of references this command needs beside the target and its descendants.
+    pub fn links(&self, target: &Resource, descendants: &[Resource]) -> LinkNeeds {
+        match self {
+            Self::Create(create) => LinkNeeds {
+                targets: sent(&create.references),
+                ..LinkNeeds::default()
+            },
+            Self::Patch(patch) => match &patch.references {
+                Some(references) => LinkNeeds {
+                    targets: sent(references)
+                        .into_iter()
+                        .chain(target.referred_ids())
+                        .collect(),
+                    ..LinkNeeds::default()
+                },
+                None => LinkNeeds::default(),
+            },
+            Self::Delete(_) | Self::ForceDelete(_) => {
+                let leaving = || std::iter::once(target).chain(descendants);
+                let referred = leaving().filter(|resource| resource.inbound_references > 0);
+                LinkNeeds {
+                    targets: leaving().flat_map(Resource::referred_ids).collect(),
+                    referred: referred.map(|resource| resource.id.clone()).collect(),
+                    sources: matches!(self, Self::ForceDelete(_)),
+                }
+            }
+            Self::Report(_) | Self::Reevaluate(_) => LinkNeeds::default(),
+        }
+    }
+}
+
+fn sent(references: &References) -> BTreeSet<String> {
+    let ids = references
+        .values()
+        .flatten()
+        .filter_map(|link| link.id.clone());
+    ids.collect()
 }
 
 /// Decides a command. The first change is always the target's, also when nothing happens to it;

@@ -157,6 +157,12 @@ pub enum Refusal {
         /// Number of targets sent.
         count: usize,
     },
+    /// A resource would have more references than are kept.
+    #[error("references must name at most {max} targets in all")]
+    TooManyReferences {
+        /// Greatest number over all types.
+        max: usize,
+    },
     /// A reference names no target.
     #[error("reference type \"{ref_type}\": id is required")]
     ReferenceIdRequired {
@@ -357,6 +363,7 @@ impl Refusal {
             | Self::ReferenceMissing { .. }
             | Self::ReferenceUndeclared { .. }
             | Self::ReferenceTooMany { .. }
+            | Self::TooManyReferences { .. }
             | Self::ReferenceIdRequired { .. }
             | Self::ReferenceDuplicate { .. }
             | Self::ReferenceKind { .. }

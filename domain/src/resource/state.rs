@@ -70,6 +70,11 @@ pub struct Resource {
     pub owner: Option<ObjectReference>,
     /// Links other than ownership, by reference type.
     pub references: BTreeMap<String, Vec<ObjectReference>>,
+    /// How many references of other resources point here. Who they belong to is in the stream, see
+    /// [`Referrers`](super::Referrers): a popular target must not carry thousands of names in its
+    /// state. States that were stored before there was such a count have no inbound references.
+    #[serde(default)]
+    pub inbound_references: u64,
     /// Aggregated conditions, in their order of display.
     pub conditions: Vec<Condition>,
     /// Stored report of each adapter.
@@ -115,6 +120,14 @@ impl Resource {
     /// Whether it owns a resource whose deletion was requested and that still exists.
     pub fn has_finalizing_child(&self) -> bool {
         self.children.values().any(|child| child.deleting)
+    }
+
+    /// Ids of the resources that this one refers to.
+    pub fn referred_ids(&self) -> impl Iterator<Item = String> {
+        self.references
+            .values()
+            .flatten()
+            .map(|link| link.id.clone())
     }
 
     /// The condition of a type, if it has one.

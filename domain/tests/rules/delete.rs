@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hyperfleet_domain::resource::{
-    DeleteResource, InboundReference, Lifecycle, RefusalClass, StreamChange,
-};
+use hyperfleet_domain::resource::{Lifecycle, RefusalClass, StreamChange};
 use hyperfleet_domain::{Command, Event, Refusal};
 
 use super::support::*;
@@ -82,27 +80,6 @@ fn active_children_restrict_a_deletion_and_nothing_happens() {
         (Lifecycle::Removed, 2)
     );
     assert_eq!(world.delete("c", 13).unwrap_err(), Refusal::TargetNotFound);
-}
-
-#[test]
-fn inbound_references_forbid_a_deletion() {
-    let mut world = World::new();
-    world.create("WifConfig", "x", None);
-    let source = |id: &str| InboundReference {
-        source_id: id.to_owned(),
-        kind: "Plan".to_owned(),
-        name: format!("plan-{id}"),
-    };
-    let inbound = BTreeMap::from([("x".to_owned(), vec![source("1"), source("2")])]);
-    let command = DeleteResource {
-        inbound,
-        now: at(1),
-        actor: "deleter".to_owned(),
-    };
-    assert_eq!(
-        conflict(world.run("x", Command::Delete(command))),
-        "cannot delete WifConfig \"name-x\": referenced by Plan \"plan-1\", Plan \"plan-2\" — remove the reference(s) before deleting"
-    );
 }
 
 #[test]

@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hyperfleet_domain::json::JsonObject;
 use hyperfleet_domain::registry::{NameLength, ParentDeletePolicy, ReferenceRule};
 use hyperfleet_domain::resource::{
-    CreateResource, DeleteResource, Effect, Family, ForceDeleteResource, PatchResource,
-    ReportAdapterStatus, ReportedCondition, StreamChange, plan,
+    CreateResource, DeleteResource, Effect, Family, ForceDeleteResource, Lifecycle, PatchResource,
+    ReferenceInput, Referrers, ReportAdapterStatus, ReportedCondition, StreamChange, plan,
 };
 use hyperfleet_domain::{Command, EntityDescriptor, Event, Refusal, Registry, Resource};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ fn child(
     }
 }
 
-fn rule(ref_type: &str, target_kind: &str, min: usize, max: usize) -> ReferenceRule {
+pub(crate) fn rule(ref_type: &str, target_kind: &str, min: usize, max: usize) -> ReferenceRule {
     ReferenceRule {
         ref_type: ref_type.to_owned(),
         target_kind: target_kind.to_owned(),
@@ -123,10 +123,22 @@ impl World {
             descendants.push(resource);
         }
         let parent = needs.parent.and_then(|id| self.live.get(&id).cloned());
+        let links = command.links(&target, &descendants);
+        let mut linked: Vec<Resource> = links.targets.iter().map(|id| self.get(id)).collect();
+        let mut referrers = BTreeMap::new();
+        for id in links.referred {
+            let of_member = Referrers::fold(&self.logs[&id]);
+            if links.sources {
+                linked.extend(of_member.ids().map(|id| self.get(id)));
+            }
+            referrers.insert(id, of_member);
+        }
         Family {
             target,
             parent,
             descendants,
+            linked,
+            referrers,
         }
     }
 
@@ -183,6 +195,23 @@ impl World {
             assert_eq!(folded.without_liveness(), live.without_liveness());
         }
     }
+
+    /// Every reference has a target that is not being deleted, and every target knows how many
+    /// references it has.
+    pub(crate) fn assert_no_dangling_reference(&self) {
+        let mut inbound: BTreeMap<String, u64> = BTreeMap::new();
+        for source in self.live.values().filter(|source| source.exists()) {
+            for target in source.referred_ids() {
+                let lifecycle = self.get(&target).lifecycle;
+                assert_eq!(lifecycle, Lifecycle::Active, "{} → {target}", source.id);
+                *inbound.entry(target).or_default() += 1;
+            }
+        }
+        for (id, resource) in &self.live {
+            let expected = inbound.get(id).copied().unwrap_or_default();
+            assert_eq!(resource.inbound_references, expected, "{id}");
+        }
+    }
 }
 
 pub(crate) fn create(kind: &str, id: &str, parent: Option<&str>) -> CreateResource {
@@ -193,7 +222,6 @@ pub(crate) fn create(kind: &str, id: &str, parent: Option<&str>) -> CreateResour
         spec: Some(object(json!({"size": 1}))),
         labels: BTreeMap::new(),
         references: BTreeMap::new(),
-        targets: BTreeMap::new(),
         tenancy: BTreeMap::new(),
         parent: parent.map(str::to_owned),
         now: at(0),
@@ -206,9 +234,16 @@ pub(crate) fn patch(seconds: i64) -> PatchResource {
         spec: None,
         labels: None,
         references: None,
-        targets: BTreeMap::new(),
         now: at(seconds),
         actor: "changer".to_owned(),
+    }
+}
+
+/// A reference as a user sends it.
+pub(crate) fn link(kind: &str, id: Option<&str>) -> ReferenceInput {
+    ReferenceInput {
+        id: id.map(str::to_owned),
+        kind: kind.to_owned(),
     }
 }
 
@@ -221,11 +256,7 @@ pub(crate) fn patch_spec(seconds: i64, spec: Value) -> Command {
 
 pub(crate) fn delete(seconds: i64) -> Command {
     let (now, actor) = (at(seconds), "deleter".to_owned());
-    Command::Delete(DeleteResource {
-        inbound: BTreeMap::new(),
-        now,
-        actor,
-    })
+    Command::Delete(DeleteResource { now, actor })
 }
 
 pub(crate) fn force_delete(seconds: i64) -> Command {

@@ -8,12 +8,15 @@ use sqlx::types::Json;
 use super::Change;
 
 /// Stored types of the events that sentinels need not hear of at once. A report that matters also
-/// changes the conditions; what a parent learns of its children matters when they are gone.
+/// changes the conditions; what a parent learns of its children matters when they are gone; who
+/// refers to a resource changes nothing about it.
 /// Everything else, also what is added later, makes a resource due.
-const QUIET_EVENTS: [&str; 3] = [
+const QUIET_EVENTS: [&str; 5] = [
     "hyperfleet.resource.adapter_status_reported",
     "hyperfleet.resource.child_attached",
     "hyperfleet.resource.child_deletion_requested",
+    "hyperfleet.resource.reference_attached",
+    "hyperfleet.resource.reference_detached",
 ];
 
 /// A row that becomes due is taken from whoever holds it: what they saw is outdated.

@@ -8,6 +8,7 @@ use hyperfleet_domain::resource::Resource;
 use hyperfleet_runtime::http::FaultResponse;
 use serde::Serialize;
 
+use super::fields::Fields;
 use crate::error::Error;
 use crate::resource_view::{Page, Paged};
 
@@ -72,15 +73,11 @@ pub(crate) fn list<T: Serialize>(page: Page, paged: Paged<T>) -> Response {
     })
 }
 
-/// 200 with one page of resources.
-pub(crate) fn resource_list(page: Page, paged: &Paged<Resource>) -> Response {
-    list(
-        page,
-        Paged {
-            items: paged.items.iter().map(Resource::document).collect(),
-            total: paged.total,
-        },
-    )
+/// 200 with one page of resources, of each what was asked for.
+pub(crate) fn resource_list(page: Page, paged: &Paged<Resource>, fields: &Fields) -> Response {
+    let items = paged.items.iter().map(|item| fields.of_resource(item));
+    let (items, total) = (items.collect(), paged.total);
+    list(page, Paged { items, total })
 }
 
 /// No live resource of that kind has that id, here.

@@ -34,11 +34,11 @@ async fn of(
     let page = parameters::page(parameters)?;
     let found = resource_view::identify(&state.query.pool, id).await?;
     let matches = found.is_some_and(|found| {
-        found.kind == state.kind
+        state.kind.serves(&found.kind)
             && owner_id.is_none_or(|owner| found.owner_id.as_deref() == Some(owner))
     });
     if !matches {
-        return Err(answer::not_found(&state.kind, id).into());
+        return Err(answer::not_found(state.kind.name(), id).into());
     }
     let entries = history::of_resource(&state.query.store, id, page).await?;
     Ok(answer::list(page, entries))
@@ -51,10 +51,7 @@ pub(crate) async fn by_name(
     let page = parameters::page(&parameters)?;
     let kind = required(&parameters, "kind")?;
     let name = required(&parameters, "name")?;
-    if state.registry.by_kind(kind).is_none() {
-        let fault = Fault::new(codes::VALIDATION, format!("Unknown entity kind: {kind}"));
-        return Err(fault.into());
-    }
+    parameters::require_kind(&state.registry, kind)?;
     let entries = history::by_name(&state.pool, &state.store, kind, name, page).await?;
     Ok(answer::list(page, entries))
 }

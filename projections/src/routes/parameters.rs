@@ -8,6 +8,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_api_types::{FieldError, problem};
+use hyperfleet_domain::registry::Registry;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<KindState> for Ids<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &KindState) -> Result<Self, Failure> {
         let Ok(Path(ids)) = Path::from_request_parts(parts, state).await else {
-            let detail = format!("{} not found", state.kind);
+            let detail = format!("{} not found", state.kind.name());
             return Err(Fault::new(codes::RESOURCE_NOT_FOUND, detail).into());
         };
         Ok(Self(ids))
@@ -65,6 +66,17 @@ pub(crate) fn text<'a>(parameters: &'a Parameters, name: &str) -> Result<Option<
         constraint: Some(problem::constraints::FORMAT.to_owned()),
     };
     Err(Fault::new(codes::VALIDATION, "Invalid query parameters").with_errors(vec![error]))
+}
+
+/// Refuses a kind that is not registered.
+pub(crate) fn require_kind(registry: &Registry, kind: &str) -> Result<(), Fault> {
+    if registry.by_kind(kind).is_some() {
+        return Ok(());
+    }
+    Err(Fault::new(
+        codes::VALIDATION,
+        format!("Unknown entity kind: {kind}"),
+    ))
 }
 
 /// Refuses filters that this version does not evaluate.

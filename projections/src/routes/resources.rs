@@ -5,6 +5,7 @@ use hyperfleet_domain::resource::Resource;
 
 use super::KindState;
 use super::answer::{self, Answer, Failure};
+use super::fields::Fields;
 use super::parameters::{self, Ids, Parameters};
 use crate::resource_view::{self, Filter};
 
@@ -31,28 +32,49 @@ async fn list_filtered(
 ) -> Answer {
     let page = parameters::page(parameters)?;
     let order = parameters::order(parameters)?;
+    let fields = Fields::of(parameters)?;
+    let kind = listed_kind(state, parameters)?;
     parameters::refuse_unsupported_filters(parameters)?;
     let filter = Filter {
-        kind: Some(state.kind.clone()),
+        kind,
         owner_id,
         name: parameters::text(parameters, "name")?.map(str::to_owned),
     };
     let found = resource_view::list(&state.query.pool, &filter, &order, page).await?;
-    Ok(answer::resource_list(page, &found))
+    Ok(answer::resource_list(page, &found, &fields))
 }
 
-pub(crate) async fn read(State(state): State<KindState>, Ids(id): Ids<String>) -> Answer {
+/// The kind that a list holds: that of the route; where every kind is served, the one asked for.
+fn listed_kind(state: &KindState, parameters: &Parameters) -> Result<Option<String>, Failure> {
+    if let Some(kind) = state.kind.one() {
+        return Ok(Some(kind.to_owned()));
+    }
+    let kind = parameters::text(parameters, "kind")?;
+    if let Some(kind) = kind {
+        parameters::require_kind(&state.query.registry, kind)?;
+    }
+    Ok(kind.map(str::to_owned))
+}
+
+pub(crate) async fn read(
+    State(state): State<KindState>,
+    Ids(id): Ids<String>,
+    Query(parameters): Query<Parameters>,
+) -> Answer {
     let resource = require(&state, &id, None).await?;
-    Ok(answer::document(&resource.document()))
+    let fields = Fields::of(&parameters)?;
+    Ok(answer::document(&fields.of_resource(&resource)))
 }
 
 pub(crate) async fn read_nested(
     State(state): State<KindState>,
     Ids((parent_id, id)): Ids<(String, String)>,
+    Query(parameters): Query<Parameters>,
 ) -> Answer {
     require_parent(&state, &parent_id).await?;
     let resource = require(&state, &id, Some(&parent_id)).await?;
-    Ok(answer::document(&resource.document()))
+    let fields = Fields::of(&parameters)?;
+    Ok(answer::document(&fields.of_resource(&resource)))
 }
 
 /// The live resource of the route's kind, owned by `owner_id` when one is given.
@@ -64,9 +86,9 @@ pub(crate) async fn require(
     let found = resource_view::get(&state.query.pool, id).await?;
     let found = found.filter(|resource| {
         let owner = resource.owner.as_ref().map(|owner| owner.id.as_str());
-        resource.kind == state.kind && owner_id.is_none_or(|expected| owner == Some(expected))
+        state.kind.serves(&resource.kind) && owner_id.is_none_or(|expected| owner == Some(expected))
     });
-    found.ok_or_else(|| answer::not_found(&state.kind, id).into())
+    found.ok_or_else(|| answer::not_found(state.kind.name(), id).into())
 }
 
 async fn require_parent(state: &KindState, parent_id: &str) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use hyperfleet_tests::app::{Report, TestApp};
+use hyperfleet_tests::registries::registry_b;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,4 +154,86 @@ async fn many_children_created_at_once_are_all_known_to_their_parent() {
     assert_eq!(list.body["total"], 40);
     let items = list.body["items"].as_array().expect("items");
     assert!(items.iter().all(|pool| pool["deleted_time"].is_string()));
+}
+
+/// Each round, plains that refer to a configuration are created and patched while it is deleted: then
+/// either it is gone and nobody refers to it, or it is there and cannot be deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_never_outlives_its_target() {
+    let app = TestApp::with(registry_b()).await;
+    let mut outcomes = BTreeSet::new();
+    for round in 0..200 {
+        let kept = app
+            .create("wifconfigs", "WifConfig", &format!("kept-{round}"))
+            .await;
+        let raced = app
+            .create("wifconfigs", "WifConfig", &format!("raced-{round}"))
+            .await;
+        let plain = |name: &str, wif: &str| {
+            json!({"kind": "Plain", "name": format!("{name}-{round}"), "spec": {},
+                "references": {"wif_config": [{"id": wif, "kind": "WifConfig"}]}})
+        };
+        let old = app.post("plains", &plain("old", &kept)).await.expect(201);
+        let old = format!("plains/{}", old.id());
+        let new = plain("new", &raced);
+        let references = json!({"references": new["references"]});
+        let target = format!("wifconfigs/{raced}");
+        let (created, patched, deleted) = futures::join!(
+            app.post("plains", &new),
+            app.patch(&old, &references),
+            app.delete(&target),
+        );
+        let attached = created.status == 201 || patched.status == 200;
+        if attached {
+            assert_eq!(deleted.status, 409, "{}", deleted.text);
+            app.get(&target).await.expect(200);
+        } else {
+            deleted.expect(202);
+            app.get(&target).await.expect(404);
+            assert_eq!((created.status, patched.status), (400, 400));
+        }
+        outcomes.insert((created.status, patched.status));
+        // Whoever won: the target knows exactly who refers to it.
+        let referring = [&created, &patched]
+            .into_iter()
+            .filter(|answer| [200, 201].contains(&answer.status));
+        for answer in referring {
+            let path = format!("plains/{}", answer.id());
+            app.delete(&path).await.expect(202);
+        }
+        if attached {
+            app.delete(&target).await.expect(202);
+        }
+    }
+    assert!(!outcomes.is_empty());
+    let report = hyperfleet_projections::replay::verify(app.pool()).await;
+    assert!(report.expect("readable").is_equal());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_references_to_one_target_at_once_are_all_counted() {
+    let app = TestApp::with(registry_b()).await;
+    let wif = app.create("wifconfigs", "WifConfig", "w").await;
+    let plains: Vec<_> = (0..40)
+        .map(|number| {
+            json!({"kind": "Plain", "name": format!("p{number}"), "spec": {},
+                "references": {"wif_config": [{"id": wif, "kind": "WifConfig"}]}})
+        })
+        .collect();
+    let answers = join_all(plains.iter().map(|plain| app.post("plains", plain))).await;
+    let target = format!("wifconfigs/{wif}");
+    let refused = app.delete(&target).await.expect(409);
+    assert!(
+        refused.text.contains(", and 20 more — "),
+        "{}",
+        refused.text
+    );
+    let paths: Vec<_> = answers
+        .into_iter()
+        .map(|answer| format!("plains/{}", answer.expect(201).id()))
+        .collect();
+    for answer in join_all(paths.iter().map(|path| app.delete(path))).await {
+        answer.expect(202);
+    }
+    app.delete(&target).await.expect(202);
 }

@@ -7,7 +7,7 @@ use hyperfleet_tests::app::{Answer, Report, TestApp};
 use prometheus::{Encoder as _, TextEncoder};
 use serde_json::{Value, json};
 
-use crate::kinds;
+use hyperfleet_tests::registries::registry_b;
 
 /// One rule as it stands in a configuration file.
 fn rule(r#type: &str, when: &str, status: &str, message: &str) -> ConditionRule {
@@ -35,7 +35,7 @@ fn net_ready() -> ConditionRule {
 
 /// Registry B, with these rules for gadgets.
 fn kinds_with(rules: Vec<ConditionRule>) -> Vec<EntityDescriptor> {
-    let mut kinds: Vec<EntityDescriptor> = kinds::registry().iter().cloned().collect();
+    let mut kinds: Vec<EntityDescriptor> = registry_b().iter().cloned().collect();
     for entry in &mut kinds {
         if entry.kind == "Gadget" {
             entry.condition_rules.clone_from(&rules);

@@ -106,6 +106,12 @@ async fn case_118_to_120_and_125_patches_that_are_refused() {
             .await
             .expect_problem(400, code, detail);
     }
+    let root = path.replace("clusters/", "resources/");
+    for patch in [json!({}), json!({"spec": null})] {
+        app.patch(&root, &patch)
+            .await
+            .expect_problem(400, "VAL-005", nothing);
+    }
     assert_eq!(app.get(&path).await.expect(200).body["generation"], 1);
 }
 

@@ -27,6 +27,8 @@ async fn case_50_and_51_every_route_shows_the_same() {
         .await
         .expect(200);
     assert_eq!(flat.body, nested.body);
+    let root = app.get(&format!("resources/{pool}")).await.expect(200);
+    assert_eq!(flat.body, root.body);
 }
 
 #[tokio::test]

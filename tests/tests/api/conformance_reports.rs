@@ -282,6 +282,17 @@ async fn case_188_and_189_any_adapter_may_report_on_any_route() {
     let other = app.get(&format!("{nested}/statuses")).await.expect(200);
     assert_eq!(one.body["total"], 2);
     assert_eq!(one.body, other.body);
+    let root = format!("resources/{pool}");
+    app.report(&root, &Report::new("third", 1, "True"))
+        .await
+        .expect(201);
+    let list = app.get(&format!("{root}/statuses")).await.expect(200);
+    assert_eq!(list.body["total"], 3);
+    let one = app.get(&format!("{flat}/statuses")).await.expect(200);
+    assert_eq!(one.body, list.body);
+    app.report("resources/x", &Report::new("third", 1, "True"))
+        .await
+        .expect_problem(404, "NTF-001", "Resource with id='x' not found");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Transport and fixed endpoints.
 
+use std::io::Read as _;
+
 use axum::http::Method;
-use hyperfleet_tests::app::TestApp;
+use hyperfleet_tests::app::{Answer, TestApp};
 use serde_json::Value;
 
 #[tokio::test]
@@ -17,12 +19,47 @@ async fn case_1_and_2_version_and_openapi_documents() {
     assert!(version.body["version"].is_string() && version.body["build_time"].is_string());
     let openapi = app.get("openapi").await.expect(200);
     assert_eq!(openapi.header("content-type"), "application/json");
+    assert_eq!(openapi.body["openapi"], "3.0.0");
+    assert!(openapi.body["info"]["version"].is_string());
     assert!(openapi.body["info"]["title"].is_string());
     assert!(
         openapi.body["paths"]
             .as_object()
             .is_some_and(|paths| !paths.is_empty())
     );
+}
+
+#[tokio::test]
+async fn case_3_the_page_loads_everything_from_here() {
+    let app = TestApp::start().await;
+    let page = app.get("openapi.html").await.expect(200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(
+        page.header("content-security-policy")
+            .starts_with("default-src 'self'")
+    );
+    let addresses: Vec<&str> = page
+        .text
+        .split(['"', '\''])
+        .filter(|text| text.contains("openapi/"))
+        .collect();
+    assert!(addresses.len() >= 4, "{}", page.text);
+    assert!(!page.text.contains("://"), "{}", page.text);
+    for address in addresses {
+        let file = app.get(address).await.expect(200);
+        assert!(!file.bytes.is_empty(), "{address}");
+    }
+    let configuration = app
+        .get("openapi/ui/swagger-initializer.js")
+        .await
+        .expect(200);
+    assert!(
+        configuration.text.contains("\"url\": \"openapi\""),
+        "{}",
+        configuration.text
+    );
+    let unknown = app.get("openapi/ui/nothing.js").await.expect(404);
+    assert_eq!(unknown.text_of("code"), "HYPERFLEET-NTF-000");
 }
 
 #[tokio::test]
@@ -110,6 +147,111 @@ async fn case_10_a_missing_resource_is_a_full_problem() {
     assert_eq!(
         answer.body["type"],
         "https://api.hyperfleet.io/errors/not-found"
+    );
+}
+
+/// A request for the list of clusters with an `Accept-Encoding`.
+async fn list_encoded(app: &TestApp, accepted: &str) -> Answer {
+    let path = "/api/hyperfleet/v1/clusters";
+    app.send(Method::GET, path, &[("accept-encoding", accepted)], "")
+        .await
+        .expect(200)
+}
+
+#[tokio::test]
+async fn case_11_an_answer_is_compressed_for_those_who_want_it() {
+    let app = TestApp::start().await;
+    for accepted in ["gzip", "deflate, GZIP;q=0.1", "*"] {
+        for clusters in 0..2 {
+            if clusters == 1 {
+                app.create(
+                    "clusters",
+                    "Cluster",
+                    &format!("cluster-{}", accepted.len()),
+                )
+                .await;
+            }
+            let plain = list_encoded(&app, "identity").await;
+            let answer = list_encoded(&app, accepted).await;
+            assert_eq!(answer.header("content-encoding"), "gzip", "{accepted}");
+            assert_eq!(answer.header("vary"), "Authorization, Accept-Encoding");
+            assert_eq!(unzipped(&answer), plain.body);
+        }
+    }
+    // Outside of the base path, without content, and for problems: as it is.
+    let accepts = [("accept-encoding", "gzip")];
+    let version = app
+        .send(Method::GET, "/api/hyperfleet", &accepts, "")
+        .await
+        .expect(200);
+    assert_eq!(version.header("content-encoding"), "");
+    let missing = app
+        .send(Method::GET, "/api/hyperfleet/v1/clusters/x", &accepts, "")
+        .await;
+    let missing = missing.expect_problem(404, "NTF-001", "Cluster with id='x' not found");
+    assert_eq!(missing.header("content-encoding"), "");
+    assert_eq!(missing.header("vary"), "Authorization");
+}
+
+fn unzipped(answer: &Answer) -> Value {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(answer.bytes.as_slice())
+        .read_to_string(&mut text)
+        .expect("gzip");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[tokio::test]
+async fn case_12_an_answer_is_not_compressed_for_those_who_refuse_it() {
+    let app = TestApp::start().await;
+    for refused in ["gzip;q=0", "gzip;q=0.0, *", "br", "", "*;q=0"] {
+        let answer = list_encoded(&app, refused).await;
+        assert_eq!(answer.header("content-encoding"), "", "{refused}");
+        assert_eq!(answer.header("vary"), "Authorization", "{refused}");
+        assert_eq!(answer.body["total"], 0);
+    }
+}
+
+#[tokio::test]
+async fn every_get_answers_head_and_no_other_method_is_let_through() {
+    let app = TestApp::start().await;
+    let id = app.cluster("abc").await;
+    for (path, allow) in [
+        ("openapi".to_owned(), "GET, HEAD"),
+        ("openapi/v3.1".to_owned(), "GET, HEAD"),
+        ("openapi.html".to_owned(), "GET, HEAD"),
+        ("summary".to_owned(), "GET, HEAD"),
+        ("clusters".to_owned(), "GET, HEAD, POST"),
+        ("resources".to_owned(), "GET, HEAD, POST"),
+        (format!("resources/{id}"), "DELETE, GET, HEAD, PATCH"),
+        (format!("resources/{id}/statuses"), "GET, HEAD, PUT"),
+        (format!("resources/{id}/history"), "GET, HEAD"),
+        (format!("clusters/{id}/nodepools"), "GET, HEAD, POST"),
+    ] {
+        let head = app.request(Method::HEAD, &path, &Value::Null).await;
+        assert_eq!((head.status, head.text.as_str()), (200, ""), "{path}");
+        let get = app.get(&path).await.expect(200);
+        assert_eq!(head.header("content-type"), get.header("content-type"));
+        let wrong = app.request(Method::OPTIONS, &path, &Value::Null).await;
+        assert_eq!(
+            (wrong.status, wrong.header("allow")),
+            (405, allow),
+            "{path}"
+        );
+        assert_eq!(wrong.header("x-request-id"), "", "{path}");
+    }
+    let force = format!("resources/{id}/force-delete");
+    let wrong = app.get(&force).await.expect(405);
+    assert_eq!(wrong.header("allow"), "POST");
+}
+
+#[tokio::test]
+async fn a_path_with_an_empty_segment_is_sent_to_the_clean_one() {
+    let app = TestApp::start().await;
+    let answer = app.get("/clusters//x?size=1").await.expect(301);
+    assert_eq!(
+        answer.header("location"),
+        "/api/hyperfleet/v1/clusters/x?size=1"
     );
 }
 

@@ -2,17 +2,20 @@
 //! number of the conformance case.
 
 mod concurrency;
-mod conformance_aggregation;
+mod conformance_conditions;
 mod conformance_create;
 mod conformance_delete;
+mod conformance_fields;
+mod conformance_health;
 mod conformance_mapping;
 mod conformance_patch;
 mod conformance_read;
+mod conformance_references;
 mod conformance_reports;
+mod conformance_root;
 mod conformance_transport;
 mod fleet_summary;
 mod history;
-mod kinds;
 mod openapi;
 mod problems;
 mod read_your_writes;

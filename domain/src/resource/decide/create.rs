@@ -1,5 +1,7 @@
 //! Creating a resource.
 
+use std::collections::BTreeMap;
+
 use super::{reaggregate_wanted, references};
 use crate::registry::{EntityDescriptor, Registry};
 use crate::resource::command::CreateResource;
@@ -16,8 +18,7 @@ pub(super) fn decide(
 ) -> Result<(), Refusal> {
     let descriptor = create.validate(registry)?;
     let owner = owner(draft, create, descriptor)?;
-    let targets = &create.targets;
-    let references = references::resolve(&create.references, targets, descriptor, registry)?;
+    let references = references::resolve(&create.references, draft, descriptor, registry)?;
     if draft.target().lifecycle != Lifecycle::Absent {
         return Err(Refusal::AlreadyExists {
             kind: create.kind.clone(),
@@ -34,7 +35,7 @@ pub(super) fn decide(
         labels: create.labels.clone(),
         tenancy: create.tenancy.clone(),
         owner,
-        references,
+        references: references.clone(),
         created_time: to_microseconds(create.now),
         created_by: create.actor.clone(),
     };
@@ -49,6 +50,7 @@ pub(super) fn decide(
             }),
         );
     }
+    references::tell_targets(draft, TARGET, &BTreeMap::new(), &references);
     reaggregate_wanted(draft, registry);
     Ok(())
 }

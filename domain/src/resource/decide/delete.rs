@@ -1,7 +1,10 @@
 //! Requesting a deletion, with everything that goes with it, or that forbids it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
+use super::references::tell_targets;
 use crate::registry::{ParentDeletePolicy, Registry};
 use crate::resource::command::DeleteResource;
 use crate::resource::draft::{Draft, TARGET};
@@ -22,7 +25,7 @@ pub(super) fn decide(
         registry,
         now: to_microseconds(delete.now),
     };
-    deletion.run(draft, TARGET)
+    deletion.run(draft)
 }
 
 /// Removes a finalizing member and tells its owner.
@@ -48,19 +51,37 @@ struct Deletion<'a> {
 }
 
 impl Deletion<'_> {
-    /// Deletes a member: marks it, refuses for active children or inbound references, goes on to
-    /// its children, and removes it at once when nothing has to be cleaned up.
-    fn run(&self, draft: &mut Draft, key: &str) -> Result<(), Refusal> {
+    /// Marks the tree, refusing for active children; then, children before owners, refuses for
+    /// references from outside and removes at once what has nothing to clean up. All is marked
+    /// before references are looked at, so that those within the tree do not count.
+    fn run(&self, draft: &mut Draft) -> Result<(), Refusal> {
+        let mut tree = Vec::new();
+        self.mark_tree(draft, TARGET, &mut tree)?;
+        for key in tree.iter().rev() {
+            refuse_for_inbound_references(draft, key)?;
+        }
+        for key in tree.iter().rev() {
+            self.settle(draft, key);
+        }
+        Ok(())
+    }
+
+    /// Marks a member and what goes with it; `tree` gets their keys, owners first.
+    fn mark_tree(
+        &self,
+        draft: &mut Draft,
+        key: &str,
+        tree: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
         self.mark(draft, key);
         let Some(resource) = draft.get(key).cloned() else {
             return Ok(());
         };
+        tree.push(key.to_owned());
         self.refuse_for_active_children(&resource)?;
         for child in self.to_cascade(draft, &resource) {
-            self.run(draft, &child)?;
+            self.mark_tree(draft, &child, tree)?;
         }
-        self.refuse_for_inbound_references(draft, &resource)?;
-        self.settle(draft, key);
         Ok(())
     }
 
@@ -69,12 +90,14 @@ impl Deletion<'_> {
             return;
         };
         let child_id = resource.id.clone();
+        let references = resource.references.clone();
         let request = DeletionRequested {
             generation: resource.generation.saturating_add(1),
             deleted_time: self.now,
             deleted_by: self.delete.actor.clone(),
         };
         draft.record(key, Event::DeletionRequested(request));
+        tell_targets(draft, key, &references, &BTreeMap::new());
         if let Some(owner) = draft.owner_key(key) {
             let request = ChildDeletionRequested { child_id };
             draft.record(&owner, Event::ChildDeletionRequested(request));
@@ -110,33 +133,6 @@ impl Deletion<'_> {
         cascades.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Sources that are being deleted themselves have given up their references.
-    fn refuse_for_inbound_references(
-        &self,
-        draft: &Draft,
-        resource: &Resource,
-    ) -> Result<(), Refusal> {
-        let inbound = self.delete.inbound.get(&resource.id).into_iter().flatten();
-        let goes_too = |id: &str| {
-            id == draft.target().id
-                || draft
-                    .get(id)
-                    .is_some_and(|source| source.deleted_time.is_some())
-        };
-        let sources: Vec<String> = inbound
-            .filter(|source| !goes_too(&source.source_id))
-            .map(|source| format!("{} \"{}\"", source.kind, source.name))
-            .collect();
-        if sources.is_empty() {
-            return Ok(());
-        }
-        Err(Refusal::Referenced {
-            kind: resource.kind.clone(),
-            name: resource.name.clone(),
-            sources: sources.join(", "),
-        })
-    }
-
     /// Waits for adapters and finalizing children, or removes the member when there are none.
     fn settle(&self, draft: &mut Draft, key: &str) {
         let descriptor = draft.descriptor(key, self.registry);
@@ -148,4 +144,24 @@ impl Deletion<'_> {
             remove(draft, key, self.now);
         }
     }
+}
+
+/// Sources that are being deleted themselves have given up their references.
+fn refuse_for_inbound_references(draft: &Draft, key: &str) -> Result<(), Refusal> {
+    let Some(resource) = draft
+        .get(key)
+        .filter(|resource| resource.inbound_references > 0)
+    else {
+        return Ok(());
+    };
+    let remains = |source: &str| {
+        draft
+            .get(draft.key_of(source))
+            .is_none_or(|source| source.deleted_time.is_none())
+    };
+    Err(Refusal::Referenced {
+        kind: resource.kind.clone(),
+        name: resource.name.clone(),
+        sources: draft.referrers(&resource.id).text(remains),
+    })
 }

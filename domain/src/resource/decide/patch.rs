@@ -24,9 +24,12 @@ pub(super) fn decide(
     if events.is_empty() {
         return Ok(());
     }
+    let before = target.references.clone();
     for event in events {
         draft.record(TARGET, event);
     }
+    let after = draft.target().references.clone();
+    references::tell_targets(draft, TARGET, &before, &after);
     reaggregate_wanted(draft, registry);
     Ok(())
 }
@@ -71,7 +74,7 @@ fn changes(
     }
     if let Some(sent) = &patch.references {
         let descriptor = draft.descriptor(TARGET, registry);
-        let references = references::resolve(sent, &patch.targets, &descriptor, registry)?;
+        let references = references::resolve(sent, draft, &descriptor, registry)?;
         let updated_by = updated_by();
         let change = ReferencesChanged {
             references,

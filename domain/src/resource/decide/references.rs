@@ -1,21 +1,25 @@
-//! Links other than ownership: what a kind allows, and whether the targets can be linked to.
+//! Links other than ownership: what a kind allows, whether the targets can be linked to, and telling
+//! the targets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::registry::{EntityDescriptor, ReferenceRule, Registry};
-use crate::resource::command::{ReferenceInput, ReferenceTarget, References};
+use crate::resource::command::{ReferenceInput, References};
+use crate::resource::draft::Draft;
+use crate::resource::event::{Event, ReferenceAttached, ReferenceDetached};
 use crate::resource::refusal::Refusal;
 use crate::resource::state::{Lifecycle, ObjectReference};
 
-type Targets = BTreeMap<String, ReferenceTarget>;
+/// References as stored, by type.
+type Links = BTreeMap<String, Vec<ObjectReference>>;
 
 /// Checks references as sent and gives them as stored; types without a target are left out.
 pub(super) fn resolve(
     sent: &References,
-    targets: &Targets,
+    draft: &Draft,
     descriptor: &EntityDescriptor,
     registry: &Registry,
-) -> Result<BTreeMap<String, Vec<ObjectReference>>, Refusal> {
+) -> Result<Links, Refusal> {
     for rule in &descriptor.references {
         if sent.get(&rule.ref_type).map_or(0, Vec::len) < rule.min {
             return Err(Refusal::ReferenceMissing {
@@ -33,7 +37,7 @@ pub(super) fn resolve(
                 ref_type: ref_type.clone(),
                 kind: descriptor.kind.clone(),
             })?;
-        let links = resolve_type(rule, inputs, targets, descriptor, registry)?;
+        let links = resolve_type(rule, inputs, draft, descriptor, registry)?;
         if !links.is_empty() {
             resolved.insert(ref_type.clone(), links);
         }
@@ -44,7 +48,7 @@ pub(super) fn resolve(
 fn resolve_type(
     rule: &ReferenceRule,
     inputs: &[ReferenceInput],
-    targets: &Targets,
+    draft: &Draft,
     descriptor: &EntityDescriptor,
     registry: &Registry,
 ) -> Result<Vec<ObjectReference>, Refusal> {
@@ -78,7 +82,7 @@ fn resolve_type(
                 expected: rule.target_kind.clone(),
             });
         }
-        check_target(rule, id, targets)?;
+        check_target(rule, id, draft)?;
         let href = registry
             .by_kind(&rule.target_kind)
             .map(|target| target.href(None, id));
@@ -88,11 +92,11 @@ fn resolve_type(
     Ok(links)
 }
 
-fn check_target(rule: &ReferenceRule, id: &str, targets: &Targets) -> Result<(), Refusal> {
+fn check_target(rule: &ReferenceRule, id: &str, draft: &Draft) -> Result<(), Refusal> {
     let (ref_type, kind) = (rule.ref_type.clone(), rule.target_kind.clone());
     let id_text = id.to_owned();
-    match targets
-        .get(id)
+    match draft
+        .get(draft.key_of(id))
         .filter(|target| target.kind == kind)
         .map(|target| target.lifecycle)
     {
@@ -110,4 +114,44 @@ fn check_target(rule: &ReferenceRule, id: &str, targets: &Targets) -> Result<(),
             })
         }
     }
+}
+
+/// Tells the targets which references a member gained and gave up. What it keeps is not told again.
+pub(super) fn tell_targets(draft: &mut Draft, source: &str, before: &Links, after: &Links) {
+    let Some(resource) = draft.get(source) else {
+        return;
+    };
+    let (source_id, kind, name) = (
+        resource.id.clone(),
+        resource.kind.clone(),
+        resource.name.clone(),
+    );
+    let (before, after) = (pairs(before), pairs(after));
+    for (ref_type, target) in before.difference(&after) {
+        let detached = ReferenceDetached {
+            ref_type: (*ref_type).to_owned(),
+            source_id: source_id.clone(),
+        };
+        let key = draft.key_of(target).to_owned();
+        draft.record(&key, Event::ReferenceDetached(detached));
+    }
+    for (ref_type, target) in after.difference(&before) {
+        let attached = ReferenceAttached {
+            ref_type: (*ref_type).to_owned(),
+            source_id: source_id.clone(),
+            source_kind: kind.clone(),
+            source_name: name.clone(),
+        };
+        let key = draft.key_of(target).to_owned();
+        draft.record(&key, Event::ReferenceAttached(attached));
+    }
+}
+
+fn pairs(links: &Links) -> BTreeSet<(&str, &str)> {
+    let pairs = links.iter().flat_map(|(ref_type, links)| {
+        links
+            .iter()
+            .map(move |link| (ref_type.as_str(), link.id.as_str()))
+    });
+    pairs.collect()
 }

@@ -1,0 +1,93 @@
+//! The numbers of the cases, and which of them the name of a test means.
+
+use std::ops::RangeInclusive;
+
+/// Cases that belong together.
+pub(super) struct Section {
+    /// What they are about.
+    pub(super) name: &'static str,
+    /// Their numbers.
+    pub(super) cases: RangeInclusive<u16>,
+}
+
+const fn section(name: &'static str, first: u16, last: u16) -> Section {
+    Section {
+        name,
+        cases: first..=last,
+    }
+}
+
+/// Every case of API contract v1.
+pub(super) const API: [Section; 12] = [
+    section("transport", 1, 15),
+    section("create", 16, 49),
+    section("read and list", 50, 76),
+    section("search", 77, 112),
+    section("patch", 113, 127),
+    section("delete", 128, 153),
+    section("references", 154, 167),
+    section("status reports", 168, 194),
+    section("aggregation", 195, 209),
+    section("condition mapping", 210, 214),
+    section("authentication and tenancy", 215, 234),
+    section("operation", 235, 242),
+];
+
+/// How many cases there are.
+pub(super) fn count(sections: &[Section]) -> usize {
+    sections.iter().map(|section| section.cases.len()).sum()
+}
+
+/// The cases that a test of this name shows: after `case_` numbers joined by `_to_` and `_and_`.
+pub(super) fn named_by(name: &str) -> Vec<u16> {
+    let test = name.rsplit("::").next().unwrap_or_default();
+    let Some(rest) = test.strip_prefix("case_") else {
+        return Vec::new();
+    };
+    let mut cases = Vec::new();
+    let mut words = rest.split('_');
+    let mut joined = Some("and");
+    while let Some(join) = joined {
+        let Some(number) = words.next().and_then(|word| word.parse().ok()) else {
+            break;
+        };
+        match (join, cases.last()) {
+            ("to", Some(first)) => cases.extend(first + 1..=number),
+            _ => cases.push(number),
+        }
+        joined = words.next().filter(|word| ["and", "to"].contains(word));
+    }
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_follow_each_other_without_a_gap() {
+        let numbers: Vec<u16> = API
+            .iter()
+            .flat_map(|section| section.cases.clone())
+            .collect();
+        assert_eq!(numbers, (1..=242).collect::<Vec<u16>>());
+        assert_eq!(count(&API), 242);
+    }
+
+    #[test]
+    fn names_are_lists_and_ranges() {
+        for (name, cases) in [
+            ("a::b::case_7_a_name", vec![7]),
+            ("case_16_and_17_a_new_cluster", vec![16, 17]),
+            ("case_18_to_21_names_and_kinds", vec![18, 19, 20, 21]),
+            ("case_179_to_181_and_186_reports", vec![179, 180, 181, 186]),
+            ("case_1_and_3_to_5", vec![1, 3, 4, 5]),
+            ("case_30_of_a_hundred", vec![30]),
+            ("case_9_and_everything", vec![9]),
+            ("case_none", vec![]),
+            ("a_case_1", vec![]),
+        ] {
+            assert_eq!(named_by(name), cases, "{name}");
+        }
+    }
+}
