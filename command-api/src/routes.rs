@@ -2,6 +2,7 @@
 //! kind, and the fixed documents of the API.
 
 mod answer;
+mod carry_out;
 mod create;
 mod delete;
 mod fixed;

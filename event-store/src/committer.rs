@@ -4,6 +4,7 @@
 mod batch;
 mod claims;
 mod contest;
+mod receipts;
 mod rows;
 mod write;
 
@@ -23,6 +24,7 @@ use self::write::{BatchError, Outcome};
 use crate::append::{Append, AppendError, Committed};
 use crate::inline::InlineProjection;
 use crate::metrics::StoreMetrics;
+use crate::receipt::Receipt;
 
 /// Most transactions in one batch: bounds the time that a batch holds its row locks.
 pub(crate) const MAXIMUM_BATCH: usize = 512;
@@ -43,6 +45,8 @@ const FIND_OUT_INTERVAL: Duration = Duration::from_millis(20);
 /// A transaction that waits for its turn.
 pub(crate) struct Queued {
     pub(crate) appends: Vec<Append>,
+    /// What it leaves behind.
+    pub(crate) receipt: Option<Receipt>,
     pub(crate) answer: oneshot::Sender<Result<Committed, AppendError>>,
 }
 
@@ -241,10 +245,10 @@ impl Committer {
                     versions: queued.appends.iter().map(Append::version).collect(),
                 }),
                 Standing::Lost(error) => {
-                    let reason = if matches!(error, AppendError::ClaimTaken { .. }) {
-                        "claim"
-                    } else {
-                        "version"
+                    let reason = match error {
+                        AppendError::ClaimTaken { .. } => "claim",
+                        AppendError::ReceiptTaken { .. } => "receipt",
+                        _ => "version",
                     };
                     self.metrics.conflicts.with_label_values(&[reason]).inc();
                     Err(error)

@@ -7,6 +7,7 @@
 //!   them;
 //! - a panic in a handler is a 500 problem document, not a broken connection.
 
+mod entity_tag;
 mod metrics;
 mod request_id;
 
@@ -30,6 +31,7 @@ use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
+pub use self::entity_tag::{EntityTag, EntityTags, not_modified};
 pub use self::metrics::HttpMetrics;
 pub use self::request_id::RequestId;
 use crate::clock::Clock;

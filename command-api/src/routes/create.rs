@@ -7,9 +7,11 @@ use axum::http::StatusCode;
 use hyperfleet_domain::resource::{Command, CreateResource, ReferenceInput, References, Refusal};
 
 use super::KindState;
-use super::answer::{self, Answer};
+use super::answer::{Answer, Answered};
+use super::carry_out::{Task, carry_out};
 use super::request::{Body, Caller, CollectionPath, Ids, ResourcePath, now};
 use crate::decode::{self, Reference};
+use crate::handler::conditions::Outcome;
 
 pub(crate) async fn create(
     State(state): State<KindState>,
@@ -49,13 +51,14 @@ pub(crate) async fn create(
         },
         true,
     );
-    let metadata = caller.metadata(&command);
-    let resource = state
-        .command
-        .handler
-        .handle(&target, &command, &metadata)
-        .await?;
-    Ok(answer::document(StatusCode::CREATED, &resource.document()))
+    let task = Task {
+        target: &target,
+        command: &command,
+        caller: &caller,
+        body: &bytes,
+    };
+    let answer = |outcome: &Outcome| Answered::resource(StatusCode::CREATED, outcome);
+    Ok(carry_out(&state, task, answer).await?.0)
 }
 
 /// References as the domain takes them. An empty id is an absent one.

@@ -7,10 +7,12 @@ use axum::http::StatusCode;
 use hyperfleet_domain::resource::{Command, PatchResource};
 
 use super::KindState;
-use super::answer::{self, Answer};
+use super::answer::{Answer, Answered};
+use super::carry_out::{Task, carry_out};
 use super::create::references;
 use super::request::{Body, Caller, Ids, ResourcePath, now};
 use crate::decode;
+use crate::handler::conditions::Outcome;
 
 pub(crate) async fn patch(
     State(state): State<KindState>,
@@ -30,11 +32,12 @@ pub(crate) async fn patch(
         actor: caller.identity.actor.clone(),
     });
     let target = state.target(&path, true);
-    let metadata = caller.metadata(&command);
-    let resource = state
-        .command
-        .handler
-        .handle(&target, &command, &metadata)
-        .await?;
-    Ok(answer::document(StatusCode::OK, &resource.document()))
+    let task = Task {
+        target: &target,
+        command: &command,
+        caller: &caller,
+        body: &bytes,
+    };
+    let answer = |outcome: &Outcome| Answered::resource(StatusCode::OK, outcome);
+    Ok(carry_out(&state, task, answer).await?.0)
 }

@@ -12,7 +12,7 @@ use crate::append::{Append, AppendError, StreamId};
 pub(super) enum Standing {
     /// It is part of this commit.
     Winning,
-    /// It lost, by version or by claim.
+    /// It lost, by version, by receipt or by claim.
     Lost(AppendError),
     /// An earlier transaction of the batch wants one of its streams.
     Rival,
@@ -121,6 +121,7 @@ mod tests {
                     Append::events(StreamId::new("t", id), expected, vec![event.clone()])
                 })
                 .collect(),
+            receipt: None,
             answer: oneshot::channel().0,
         }
     }

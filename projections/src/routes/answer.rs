@@ -1,15 +1,16 @@
 //! Answers of the query routes, and how a failure becomes one.
 
 use axum::Json;
-use axum::http::header::{HeaderName, VARY};
+use axum::http::HeaderMap;
+use axum::http::header::{ETAG, HeaderName, VARY};
 use axum::response::{IntoResponse, Response};
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_domain::resource::Resource;
-use hyperfleet_runtime::http::FaultResponse;
+use hyperfleet_runtime::http::{EntityTag, EntityTags, FaultResponse, not_modified};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::resource_view::{Page, Paged};
+use crate::resource_view::{Page, Paged, Versioned};
 
 /// What a query route answers.
 pub(crate) type Answer = Result<Response, Failure>;
@@ -55,6 +56,8 @@ struct List<T> {
     page: u32,
     size: usize,
     total: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
 }
 
 /// 200 with a JSON document.
@@ -62,25 +65,49 @@ pub(crate) fn document<T: Serialize>(document: &T) -> Response {
     (VARY_BY_CALLER, Json(document)).into_response()
 }
 
+/// 200 with a resource and its entity tag; 304 when the caller has this very representation.
+pub(crate) fn resource(found: &Versioned, headers: &HeaderMap) -> Answer {
+    let tag = EntityTag::of(found.version, found.resource.liveness_mark());
+    let known = EntityTags::if_none_match(headers)?;
+    let mut response = if known.is_some_and(|known| known.include(&tag)) {
+        (VARY_BY_CALLER, not_modified(&tag)).into_response()
+    } else {
+        document(&found.resource.document())
+    };
+    response.headers_mut().insert(ETAG, tag.header_value());
+    Ok(response)
+}
+
 /// 200 with one page.
 pub(crate) fn list<T: Serialize>(page: Page, paged: Paged<T>) -> Response {
+    list_with(page, paged, None)
+}
+
+fn list_with<T: Serialize>(
+    page: Page,
+    paged: Paged<T>,
+    next_page_token: Option<String>,
+) -> Response {
     document(&List {
         page: page.number,
         size: paged.items.len(),
         total: paged.total,
         items: paged.items,
+        next_page_token,
     })
 }
 
-/// 200 with one page of resources.
-pub(crate) fn resource_list(page: Page, paged: &Paged<Resource>) -> Response {
-    list(
-        page,
-        Paged {
-            items: paged.items.iter().map(Resource::document).collect(),
-            total: paged.total,
-        },
-    )
+/// 200 with one page of resources, and how to go on for a caller that walks.
+pub(crate) fn resource_list(
+    page: Page,
+    paged: &Paged<Resource>,
+    next_page_token: Option<String>,
+) -> Response {
+    let shown = Paged {
+        items: paged.items.iter().map(Resource::document).collect(),
+        total: paged.total,
+    };
+    list_with(page, shown, next_page_token)
 }
 
 /// No live resource of that kind has that id, here.

@@ -1,58 +1,65 @@
 //! Reading resources and their lists.
 
 use axum::extract::{Query, State};
-use hyperfleet_domain::resource::Resource;
+use axum::http::{HeaderMap, Uri};
 
 use super::KindState;
 use super::answer::{self, Answer, Failure};
 use super::parameters::{self, Ids, Parameters};
-use crate::resource_view::{self, Filter};
+use super::walk::Walk;
+use crate::resource_view::{self, Filter, Versioned};
 
 pub(crate) async fn list(
     State(state): State<KindState>,
+    uri: Uri,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
-    list_filtered(&state, None, &parameters).await
+    list_filtered(&state, None, &uri, &parameters).await
 }
 
 pub(crate) async fn list_nested(
     State(state): State<KindState>,
     Ids(parent_id): Ids<String>,
+    uri: Uri,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     require_parent(&state, &parent_id).await?;
-    list_filtered(&state, Some(parent_id), &parameters).await
+    list_filtered(&state, Some(parent_id), &uri, &parameters).await
 }
 
 async fn list_filtered(
     state: &KindState,
     owner_id: Option<String>,
+    uri: &Uri,
     parameters: &Parameters,
 ) -> Answer {
-    let page = parameters::page(parameters)?;
-    let order = parameters::order(parameters)?;
+    let walk = Walk::read(uri, parameters)?;
     parameters::refuse_unsupported_filters(parameters)?;
     let filter = Filter {
         kind: Some(state.kind.clone()),
         owner_id,
         name: parameters::text(parameters, "name")?.map(str::to_owned),
     };
-    let found = resource_view::list(&state.query.pool, &filter, &order, page).await?;
-    Ok(answer::resource_list(page, &found))
+    walk.answer(&state.query, &filter).await
 }
 
-pub(crate) async fn read(State(state): State<KindState>, Ids(id): Ids<String>) -> Answer {
-    let resource = require(&state, &id, None).await?;
-    Ok(answer::document(&resource.document()))
+pub(crate) async fn read(
+    State(state): State<KindState>,
+    Ids(id): Ids<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let found = require(&state, &id, None).await?;
+    answer::resource(&found, &headers)
 }
 
 pub(crate) async fn read_nested(
     State(state): State<KindState>,
     Ids((parent_id, id)): Ids<(String, String)>,
+    headers: HeaderMap,
 ) -> Answer {
     require_parent(&state, &parent_id).await?;
-    let resource = require(&state, &id, Some(&parent_id)).await?;
-    Ok(answer::document(&resource.document()))
+    let found = require(&state, &id, Some(&parent_id)).await?;
+    answer::resource(&found, &headers)
 }
 
 /// The live resource of the route's kind, owned by `owner_id` when one is given.
@@ -60,9 +67,9 @@ pub(crate) async fn require(
     state: &KindState,
     id: &str,
     owner_id: Option<&str>,
-) -> Result<Resource, Failure> {
-    let found = resource_view::get(&state.query.pool, id).await?;
-    let found = found.filter(|resource| {
+) -> Result<Versioned, Failure> {
+    let found = resource_view::get_versioned(&state.query.pool, id).await?;
+    let found = found.filter(|Versioned { resource, .. }| {
         let owner = resource.owner.as_ref().map(|owner| owner.id.as_str());
         resource.kind == state.kind && owner_id.is_none_or(|expected| owner == Some(expected))
     });
