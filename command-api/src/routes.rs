@@ -22,9 +22,8 @@ use hyperfleet_runtime::{Clock, IdSource};
 
 use crate::handler::{CommandHandler, Owner, Target};
 
-/// Greatest body of a request, in bytes. Specs are documents written by people, of some kilobytes;
-/// the limit keeps one caller from filling the memory and the log.
-pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Greatest body of a request, in bytes.
+pub use hyperfleet_runtime::http::MAX_BODY_BYTES;
 
 /// What the version document says of the running build.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use axum::Router;
 use hyperfleet_command_api::{BuildInfo, CommandState};
 use hyperfleet_domain::Registry;
-use hyperfleet_event_store::EventStore;
+use hyperfleet_event_store::{EventStore, receipt};
 use hyperfleet_projections::{QueryState, run_catch_up};
 use hyperfleet_runtime::health::Health;
-use hyperfleet_runtime::http::{self, HttpMetrics};
+use hyperfleet_runtime::http::{self, HttpMetrics, Limits, RequestLimits};
+use prometheus::core::Collector;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -60,7 +61,9 @@ impl Api {
         let pool = store.pool().clone();
         let state = Health::new(move || ping(pool.clone()));
         let http_metrics = HttpMetrics::register(metrics, "api", env!("CARGO_PKG_VERSION"))?;
-        let routes = http_metrics.count(routes(store, registry));
+        let limits = RequestLimits::new(Limits::default());
+        register(metrics, limits.collectors())?;
+        let routes = http_metrics.count(limits.around(routes(store, registry, metrics)?));
         let side = shutdown.child_token();
         let api = serve(
             listen.host,
@@ -92,7 +95,12 @@ impl Api {
         )
         .await?;
         let (following, ended) = (store.clone(), shutdown.clone());
-        let catch_up = tokio::spawn(async move { run_catch_up(&following, ended).await });
+        let catch_up = tokio::spawn(async move {
+            tokio::join!(
+                run_catch_up(&following, ended.clone()),
+                receipt::run_purge(&following, ended)
+            );
+        });
         state.ready();
         Ok(Self {
             api,
@@ -135,7 +143,11 @@ impl Api {
     }
 }
 
-fn routes(store: &EventStore, registry: Arc<Registry>) -> Router {
+fn routes(
+    store: &EventStore,
+    registry: Arc<Registry>,
+    metrics: &prometheus::Registry,
+) -> anyhow::Result<Router> {
     let document = openapi::document(&registry);
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: store.pool().clone(),
@@ -155,10 +167,21 @@ fn routes(store: &EventStore, registry: Arc<Registry>) -> Router {
         environment::ids(),
         build,
     );
+    register(metrics, state.handler.metrics().collectors())?;
     let commands = hyperfleet_command_api::routes::router(state);
-    queries
+    Ok(queries
         .merge(commands)
-        .merge(hyperfleet_command_api::routes::openapi_router(&document))
+        .merge(hyperfleet_command_api::routes::openapi_router(&document)))
+}
+
+fn register(
+    metrics: &prometheus::Registry,
+    collectors: Vec<Box<dyn Collector>>,
+) -> anyhow::Result<()> {
+    for collector in collectors {
+        metrics.register(collector)?;
+    }
+    Ok(())
 }
 
 async fn ping(pool: PgPool) -> Result<(), String> {
