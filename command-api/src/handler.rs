@@ -134,7 +134,7 @@ impl CommandHandler {
             match attempt {
                 Ok(outcome) => {
                     self.metrics.carried_out(&conditions);
-                    return Ok(Execution::Done(outcome));
+                    return Ok(Execution::Done(Box::new(outcome)));
                 }
                 Err(Attempt::LostRace(stream)) => {
                     tracing::debug!(

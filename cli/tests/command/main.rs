@@ -11,3 +11,4 @@ mod demo;
 mod dev;
 mod faults;
 mod lifecycle;
+mod shutdown;

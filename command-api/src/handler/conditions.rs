@@ -62,7 +62,7 @@ pub struct Key<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Execution {
     /// It was carried out.
-    Done(Outcome),
+    Done(Box<Outcome>),
     /// It was carried out before; this was kept of its outcome.
     DoneBefore(Value),
 }

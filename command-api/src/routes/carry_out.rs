@@ -74,7 +74,7 @@ pub(crate) async fn carry_out(
     state: &KindState,
     task: Task<'_>,
     answer: impl Fn(&Outcome) -> Answered + Sync,
-) -> Result<(Response, Option<Outcome>), CommandError> {
+) -> Result<(Response, Option<Box<Outcome>>), CommandError> {
     let caller = task.caller;
     let metadata = caller.metadata(task.command);
     let keep = |outcome: &Outcome| serde_json::to_value(answer(outcome)).unwrap_or_default();

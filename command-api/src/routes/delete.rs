@@ -69,7 +69,8 @@ pub(crate) async fn force_delete(
         body: &bytes,
     };
     let (response, outcome) = carry_out(&state, task, |_| Answered::no_content()).await?;
-    if let Some(Outcome { resource, .. }) = outcome {
+    if let Some(outcome) = outcome {
+        let resource = outcome.resource;
         let children: Vec<&str> = resource.children.keys().map(String::as_str).collect();
         tracing::info!(
             resource_kind = resource.kind,

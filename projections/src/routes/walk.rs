@@ -68,24 +68,14 @@ impl Walk {
         state: &QueryState,
         filter: &Filter,
     ) -> Result<Response, Failure> {
-        let (paged, more) = match &self.after {
-            Some(position) => {
-                resource_view::list_after(
-                    &state.pool,
-                    filter,
-                    &self.order,
-                    position,
-                    self.page.size,
-                )
-                .await?
-            }
-            None => {
-                let paged =
-                    resource_view::list(&state.pool, filter, &self.order, self.page).await?;
-                let shown = self.page.offset().unsigned_abs() + paged.items.len() as u64;
-                let more = !paged.items.is_empty() && shown < paged.total;
-                (paged, more)
-            }
+        let (pool, order) = (&state.pool, &self.order);
+        let (paged, more) = if let Some(position) = &self.after {
+            resource_view::list_after(pool, filter, order, position, self.page.size).await?
+        } else {
+            let paged = resource_view::list(pool, filter, order, self.page).await?;
+            let shown = self.page.offset().unsigned_abs() + paged.items.len() as u64;
+            let more = !paged.items.is_empty() && shown < paged.total;
+            (paged, more)
         };
         let next = self.next(&paged, more)?;
         let link = next.as_ref().and_then(|token| self.link(token));

@@ -145,17 +145,13 @@ impl FairQueue {
 
     fn visit(&self, caller: &str) -> Visit {
         let mut callers = lock(&self.callers);
-        let share = match callers.get(caller) {
-            Some(share) => Arc::clone(share),
-            None => {
-                let share = Arc::new(Share {
-                    places: Arc::new(Semaphore::new(self.limits.in_work_per_caller)),
-                    waiting: AtomicUsize::new(0),
-                });
-                callers.insert(caller.to_owned(), Arc::clone(&share));
-                share
-            }
-        };
+        let share = callers.entry(caller.to_owned()).or_insert_with(|| {
+            Arc::new(Share {
+                places: Arc::new(Semaphore::new(self.limits.in_work_per_caller)),
+                waiting: AtomicUsize::new(0),
+            })
+        });
+        let share = Arc::clone(share);
         drop(callers);
         Visit {
             caller: caller.to_owned(),
@@ -233,7 +229,7 @@ mod tests {
             in_work_per_caller: 2,
             waiting: 4,
             waiting_per_caller: 3,
-            patience: Duration::from_secs(3600),
+            patience: Duration::from_hours(1),
         }
     }
 

@@ -2,6 +2,7 @@
 //! number of the conformance case.
 
 mod concurrency;
+mod conditional_requests;
 mod conformance_create;
 mod conformance_delete;
 mod conformance_patch;
@@ -10,8 +11,12 @@ mod conformance_reports;
 mod conformance_transport;
 mod fleet_summary;
 mod history;
+mod idempotency;
 mod kinds;
+mod limits;
 mod openapi;
+mod page_tokens;
+mod races;
 mod read_your_writes;
 mod reconcile_queue;
 mod replay;
