@@ -38,17 +38,10 @@ pub struct Position {
     values: Vec<SortValue>,
 }
 
-/// A condition and the values of its places.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Condition {
-    pub(crate) sql: String,
-    pub(crate) values: Vec<SortValue>,
-}
-
 impl Position {
     /// The place of a resource.
     pub fn of(resource: &Resource, order: &Order) -> Self {
-        let columns = order.columns().into_iter();
+        let columns = order.directed_columns().into_iter();
         Self {
             values: columns
                 .map(|(column, _)| sort_value(column, resource))
@@ -56,33 +49,30 @@ impl Position {
         }
     }
 
-    /// What holds for the rows after this one. Places are numbered from `first`.
-    pub(crate) fn condition(&self, order: &Order, first: usize) -> Condition {
-        let columns = order.columns();
-        let mut places = Vec::with_capacity(columns.len());
-        let mut values = Vec::new();
-        for value in &self.values {
-            places.push(first + values.len());
-            if *value != SortValue::Null {
-                values.push(value.clone());
-            }
-        }
+    /// What holds for the rows after this one. `bind` takes a value and gives the place that stands
+    /// for it in the statement; nulls are written out.
+    pub(crate) fn condition(
+        &self,
+        order: &Order,
+        mut bind: impl FnMut(&SortValue) -> String,
+    ) -> String {
+        let columns = order.directed_columns();
+        let places = self.values.iter().map(|value| match value {
+            SortValue::Null => None,
+            value => Some(bind(value)),
+        });
         let rows = Rows {
+            places: &places.collect::<Vec<_>>(),
             columns: &columns,
-            position: &self.values,
-            places: &places,
         };
-        Condition {
-            sql: rows.compared().unwrap_or_else(|| rows.spelled_out()),
-            values,
-        }
+        rows.compared().unwrap_or_else(|| rows.spelled_out())
     }
 }
 
 struct Rows<'a> {
     columns: &'a [(&'static str, bool)],
-    position: &'a [SortValue],
-    places: &'a [usize],
+    /// What stands for the position's values; `None` for null.
+    places: &'a [Option<String>],
 }
 
 impl Rows<'_> {
@@ -98,16 +88,12 @@ impl Rows<'_> {
             return None;
         }
         let columns: Vec<&str> = self.columns.iter().map(|(column, _)| *column).collect();
-        let places: Vec<String> = self
-            .places
-            .iter()
-            .map(|place| format!("${place}"))
-            .collect();
+        let places: Option<Vec<&str>> = self.places.iter().map(Option::as_deref).collect();
         let operator = if descending { "<" } else { ">" };
         Some(format!(
             "({}) {operator} ({})",
             columns.join(", "),
-            places.join(", ")
+            places?.join(", ")
         ))
     }
 
@@ -125,25 +111,23 @@ impl Rows<'_> {
 
     fn equal(&self, index: usize) -> String {
         let (column, _) = self.columns[index];
-        if self.position[index] == SortValue::Null {
-            format!("{column} IS NULL")
-        } else {
-            format!("{column} = ${}", self.places[index])
+        match &self.places[index] {
+            None => format!("{column} IS NULL"),
+            Some(place) => format!("{column} = {place}"),
         }
     }
 
     /// Nulls come last when ascending and first when descending.
     fn after(&self, index: usize) -> String {
         let (column, descending) = self.columns[index];
-        let place = self.places[index];
-        match (self.position[index] == SortValue::Null, descending) {
-            (true, false) => "false".to_owned(),
-            (true, true) => format!("{column} IS NOT NULL"),
-            (false, true) => format!("{column} < ${place}"),
-            (false, false) if is_nullable(column) => {
-                format!("({column} > ${place} OR {column} IS NULL)")
+        match (&self.places[index], descending) {
+            (None, false) => "false".to_owned(),
+            (None, true) => format!("{column} IS NOT NULL"),
+            (Some(place), true) => format!("{column} < {place}"),
+            (Some(place), false) if is_nullable(column) => {
+                format!("({column} > {place} OR {column} IS NULL)")
             }
-            (false, false) => format!("{column} > ${place}"),
+            (Some(place), false) => format!("{column} > {place}"),
         }
     }
 }
@@ -195,7 +179,11 @@ mod tests {
 
     fn sql(order: &str, resource: &Resource) -> String {
         let order = Order::parse(order.split(',')).expect("an order");
-        Position::of(resource, &order).condition(&order, 4).sql
+        let mut place = 3;
+        Position::of(resource, &order).condition(&order, |_| {
+            place += 1;
+            format!("${place}")
+        })
     }
 
     #[test]

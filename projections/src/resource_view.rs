@@ -166,14 +166,19 @@ pub async fn list_after(
     position: &Position,
     size: u32,
 ) -> Result<(Paged<Resource>, bool), Error> {
-    let first_bind = 3 + filter.values().count();
-    let after = position.condition(order, first_bind);
-    let sql = list_sql(filter, order, &format!(" AND {}", after.sql));
+    let (mut place, mut values) = (2 + filter.values().count(), Vec::new());
+    let after = position.condition(order, |value| {
+        place += 1;
+        values.push(value.clone());
+        format!("${place}")
+    });
+    let sql = list_sql(filter, order, &format!(" AND {after}"));
+    // One more than shown tells whether more follow.
     let mut query = sqlx::query(&sql).bind(i64::from(size) + 1).bind(0_i64);
     for value in filter.values() {
         query = query.bind(value);
     }
-    for value in after.values {
+    for value in values {
         query = match value {
             SortValue::Null => query,
             SortValue::Text(text) => query.bind(text),

@@ -30,7 +30,7 @@ struct Written {
 async fn sixty_four_writers_lose_nothing_at_shutdown() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
-    let dev = Dev::start(&data_dir).await;
+    let dev = Dev::start_api(&data_dir).await;
     let url = format!("{}/api/hyperfleet/v1/clusters", dev.url);
     let answered = Arc::new(AtomicUsize::new(0));
     let writers: Vec<_> = (0..WRITERS)
@@ -48,7 +48,7 @@ async fn sixty_four_writers_lose_nothing_at_shutdown() {
         acknowledged.extend(written.acknowledged);
     }
     assert!(acknowledged.len() >= BEFORE);
-    let dev = Dev::start(&data_dir).await;
+    let dev = Dev::start_api(&data_dir).await;
     let list: Value =
         serde_json::from_str(&dev.ok(&["get", "clusters", "-o", "json"]).await).unwrap();
     let items = list["items"].as_array().unwrap().iter();

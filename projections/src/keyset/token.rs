@@ -137,7 +137,7 @@ pub fn decode(
     if content.list != list.0 {
         return Err(TokenError::OtherList);
     }
-    let columns = order.columns();
+    let columns = order.directed_columns();
     if columns.len() != content.after.len() {
         return Err(TokenError::Damaged);
     }

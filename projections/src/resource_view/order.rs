@@ -74,17 +74,21 @@ impl Order {
 
     /// The `ORDER BY` list. Safe to put into SQL: every part is a constant of this module.
     pub(super) fn sql(&self) -> String {
-        let terms = self.columns().into_iter().map(|(column, descending)| {
-            let direction = if descending { "DESC" } else { "ASC" };
-            format!("{column} {direction}")
-        });
-        terms.collect::<Vec<_>>().join(", ")
+        let mut sql = String::new();
+        for term in &self.terms {
+            sql.push_str(term.column);
+            sql.push_str(if term.descending { " DESC, " } else { " ASC, " });
+        }
+        // The tie-breaker follows the last term, so that an index on both serves the order.
+        let descending = self.terms.last().is_some_and(|term| term.descending);
+        sql.push_str(if descending { "id DESC" } else { "id ASC" });
+        sql
     }
 
-    /// The columns and whether they descend, the tie-breaker last.
-    pub(crate) fn columns(&self) -> Vec<(&'static str, bool)> {
+    /// The columns and whether they descend, the tie-breaker last: the order as
+    /// [`crate::keyset`] compares rows.
+    pub(crate) fn directed_columns(&self) -> Vec<(&'static str, bool)> {
         let terms = self.terms.iter().map(|term| (term.column, term.descending));
-        // The tie-breaker follows the last term, so that an index on both serves the order.
         let descending = self.terms.last().is_some_and(|term| term.descending);
         terms.chain([("id", descending)]).collect()
     }

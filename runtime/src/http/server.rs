@@ -128,8 +128,10 @@ impl Server {
             let mut connection = pin!(connection);
             let served = async {
                 tokio::select! {
-                    served = connection.as_mut() => return served,
+                    biased;
+                    // Looked at first, so that an answer after it tells that the connection ends.
                     () = shutdown.cancelled() => {}
+                    served = connection.as_mut() => return served,
                 }
                 connection.as_mut().graceful_shutdown();
                 connection.await
