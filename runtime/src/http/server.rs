@@ -7,9 +7,13 @@
 //!   request that was begun is answered, and each connection ends with the answer that is open on it;
 //! - whatever is still open when the drain is over is cut off.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -34,6 +38,9 @@ const READ_BUFFER_BYTES: usize = 2 * super::MAX_HEADER_BYTES;
 /// Pause after a failure to accept, such as no free file descriptors: long enough for some to be
 /// freed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection that was just made may take to begin its first request at shutdown.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// The address that a request came from, in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +121,10 @@ impl Server {
             tracing::debug!(error = %error, "a connection stays with delays");
         }
         let router = self.router.clone();
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
         let service = service_fn(move |mut request: Request<Incoming>| {
+            begins.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(PeerAddress(peer));
             router.clone().oneshot(request)
         });
@@ -128,10 +138,19 @@ impl Server {
             let mut connection = pin!(connection);
             let served = async {
                 tokio::select! {
-                    biased;
-                    // Looked at first, so that an answer after it tells that the connection ends.
-                    () = shutdown.cancelled() => {}
                     served = connection.as_mut() => return served,
+                    () = shutdown.cancelled() => {}
+                }
+                // hyper ends a connection at once on which it has read nothing yet, although a
+                // request may be on its way.
+                let first_request = poll_fn(|context| match connection.as_mut().poll(context) {
+                    Poll::Ready(served) => Poll::Ready(Some(served)),
+                    Poll::Pending if begun.load(Ordering::Relaxed) => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                });
+                let first_request = tokio::time::timeout(FIRST_REQUEST_GRACE, first_request);
+                if let Ok(Some(served)) = first_request.await {
+                    return served;
                 }
                 connection.as_mut().graceful_shutdown();
                 connection.await
