@@ -209,7 +209,7 @@ impl Operation {
             (500, "The server failed"),
             (
                 503,
-                "The server cannot answer now; `Retry-After` says when to come again",
+                "The server cannot answer now; `Retry-After`, if sent, says when to come again",
             ),
             (504, "The server gave up waiting"),
         ])

@@ -39,7 +39,7 @@ pub use self::limits::{
 };
 pub use self::metrics::HttpMetrics;
 pub use self::request_id::RequestId;
-pub use self::server::{HEADER_TIMEOUT, PeerAddress, serve, serve_with};
+pub use self::server::{HEADER_TIMEOUT, PeerAddress, serve, serve_on};
 use crate::clock::Clock;
 use crate::ids::IdSource;
 

@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
-use hyperfleet_runtime::http::{
-    CallerKey, Limits, QueueLimits, RequestLimits, layered, serve_with,
-};
+use hyperfleet_runtime::http::{CallerKey, Limits, QueueLimits, RequestLimits, layered, serve_on};
 use hyperfleet_runtime::{SystemClock, UuidV7Source};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,7 +28,7 @@ const SHORT: Duration = Duration::from_millis(400);
 struct Running {
     address: SocketAddr,
     shutdown: CancellationToken,
-    ended: tokio::task::JoinHandle<std::io::Result<()>>,
+    ended: tokio::task::JoinHandle<()>,
 }
 
 async fn start(routes: Router, limits: Limits) -> Running {
@@ -39,7 +37,7 @@ async fn start(routes: Router, limits: Limits) -> Running {
     let shutdown = CancellationToken::new();
     let routes = RequestLimits::new(limits).around(routes);
     let router = layered(routes, Arc::new(SystemClock), Arc::new(UuidV7Source));
-    let served = serve_with(listener, router, shutdown.clone(), PATIENCE, SHORT);
+    let served = serve_on(listener, router, shutdown.clone(), PATIENCE, SHORT);
     Running {
         address,
         shutdown,
@@ -199,7 +197,7 @@ async fn a_greedy_caller_waits_in_its_own_queue_and_is_told_when_it_is_full() {
     let url = format!("http://{}/work", listener.local_addr().unwrap());
     let router = layered(routes, Arc::new(SystemClock), Arc::new(UuidV7Source));
     let shutdown = CancellationToken::new();
-    let server = tokio::spawn(serve_with(
+    let server = tokio::spawn(serve_on(
         listener,
         router,
         shutdown.clone(),
@@ -244,7 +242,7 @@ async fn a_greedy_caller_waits_in_its_own_queue_and_is_told_when_it_is_full() {
     }
     assert_eq!(refused, 20 - 2 - 5);
     shutdown.cancel();
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,6 +269,6 @@ async fn whoever_is_connected_at_shutdown_is_answered() {
             "{answer}"
         );
     }
-    server.ended.await.unwrap().unwrap();
+    server.ended.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
 }

@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::serve::{Listener, ListenerExt as _};
 use futures::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -34,10 +36,6 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// What may be read ahead of a connection, in bytes: a request's head must fit. Twice the limit for
 /// headers, so that a request a little beyond that limit is answered with the reason.
 const READ_BUFFER_BYTES: usize = 2 * super::MAX_HEADER_BYTES;
-
-/// Pause after a failure to accept, such as no free file descriptors: long enough for some to be
-/// freed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection that was just made may take to begin its first request at shutdown.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
@@ -56,20 +54,26 @@ pub async fn serve(
     shutdown: CancellationToken,
     drain: Duration,
 ) -> io::Result<()> {
-    serve_with(listener, router, shutdown, drain, HEADER_TIMEOUT).await
+    // Answers are written at once and whole; waiting for more to send would only delay them.
+    let prompt = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection stays with delays");
+        }
+    });
+    serve_on(prompt, router, shutdown, drain, HEADER_TIMEOUT).await;
+    Ok(())
 }
 
-/// As [`serve`], with another time for a request's head.
-///
-/// # Errors
-/// As [`serve`].
-pub async fn serve_with(
-    listener: TcpListener,
+/// As [`serve`], on any kind of listener and with another time for a request's head.
+pub async fn serve_on<L>(
+    mut listener: L,
     router: Router,
     shutdown: CancellationToken,
     drain: Duration,
     header_timeout: Duration,
-) -> io::Result<()> {
+) where
+    L: Listener<Addr = SocketAddr>,
+{
     let server = Server {
         router,
         shutdown: shutdown.clone(),
@@ -77,18 +81,12 @@ pub async fn serve_with(
         connections: TaskTracker::new(),
         header_timeout,
     };
-    while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
-        match accepted {
-            Ok((stream, peer)) => server.connect(stream, peer),
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::error!(error = %error, "no connection could be accepted, trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    // Failures to accept, such as no free file descriptors, are logged and waited for in there.
+    while let Some((stream, peer)) = shutdown.run_until_cancelled(listener.accept()).await {
+        server.connect(stream, peer);
     }
     // These clients are connected and may have sent a request; closing the listener would cut them off.
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+    while let Some((stream, peer)) = listener.accept().now_or_never() {
         server.connect(stream, peer);
     }
     drop(listener);
@@ -103,7 +101,6 @@ pub async fn serve_with(
         );
         server.cut_off.cancel();
     }
-    Ok(())
 }
 
 struct Server {
@@ -115,11 +112,10 @@ struct Server {
 }
 
 impl Server {
-    fn connect(&self, stream: TcpStream, peer: SocketAddr) {
-        // Answers are written at once and whole; waiting for more to send would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "a connection stays with delays");
-        }
+    fn connect<S>(&self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let router = self.router.clone();
         let begun = Arc::new(AtomicBool::new(false));
         let begins = Arc::clone(&begun);
@@ -160,14 +156,4 @@ impl Server {
             }
         });
     }
-}
-
-/// Whether the failure is that of one client that went away meanwhile.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-    )
 }
