@@ -4,6 +4,7 @@
 //! plural and id ([`Collection`]). Every request has a deadline. Nothing is retried here: whoever
 //! calls knows whether a retry is wanted, and [`Error::is_transient`] says whether one can help.
 
+mod conditional;
 mod error;
 mod send;
 
@@ -367,7 +368,7 @@ impl Client {
     where
         B: Serialize + ?Sized,
     {
-        send::send(&self.http, method, url, body).await
+        send::send(&self.http, method, url, body, None).await
     }
 }
 

@@ -6,6 +6,7 @@
 mod version_3_0;
 
 use utoipa::ToSchema;
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
@@ -25,6 +26,18 @@ const JSON: &str = "application/json";
 
 /// Title of the document.
 const TITLE: &str = "HyperFleet API";
+
+/// The header of answers that show a resource.
+pub const ENTITY_TAG: (&str, &str) = (
+    "ETag",
+    "Names the version that the answer shows; to be sent as `If-Match` or `If-None-Match`",
+);
+
+/// The header of answers to requests with a key.
+pub const REPLAYED: (&str, &str) = (
+    "Idempotency-Replayed",
+    "`true` when the request was carried out before and is answered as then",
+);
 
 /// A document with these paths and every schema of the API.
 pub fn document(version: &str, paths: Paths) -> OpenApi {
@@ -108,6 +121,44 @@ impl Operation {
         Self(self.0.parameter(parameter))
     }
 
+    /// A header of the request, always optional.
+    pub fn request_header(self, name: &str, description: &str) -> Self {
+        let parameter = parameter(name, ParameterIn::Header, description)
+            .required(Required::False)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        Self(self.0.parameter(parameter))
+    }
+
+    /// The request may say which version it expects.
+    pub fn expects_version(self) -> Self {
+        self.request_header(
+            "If-Match",
+            "Entity tags of the versions that the resource may have, or `*`",
+        )
+        .problems(&[
+            (
+                400,
+                "The request is not acceptable; `errors` names the members at fault",
+            ),
+            (412, "The resource has another version; `ETag` tells which"),
+        ])
+    }
+
+    /// The request may be sent again under a key.
+    pub fn keyed(self) -> Self {
+        self.request_header(
+            "Idempotency-Key",
+            "A key of the caller's choice. The same request with the same key is carried out once \
+             and answered as before for 24 hours",
+        )
+        .problems(&[
+            (400, "The request is not acceptable; `errors` names the members at fault"),
+            (408, "The body did not arrive in time"),
+            (413, "The body is too large"),
+            (422, "The key was used for another request, or the kind is created below its parent only"),
+        ])
+    }
+
     /// The schema of the body.
     pub fn body(self, schema: &str) -> Self {
         let body = RequestBodyBuilder::new()
@@ -137,6 +188,29 @@ impl Operation {
         Self(self.0.response(status.to_string(), response))
     }
 
+    /// A successful answer with headers of its own, by name and description.
+    pub fn answers_with(
+        self,
+        status: u16,
+        schema: Option<&str>,
+        description: &str,
+        headers: &[(&str, &str)],
+    ) -> Self {
+        let mut response = ResponseBuilder::new().description(description);
+        if let Some(schema) = schema {
+            response = response.content(JSON, content(schema));
+        }
+        for (name, description) in headers {
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            let header = HeaderBuilder::new()
+                .schema(Some(text))
+                .description(Some(*description))
+                .build();
+            response = response.header(*name, header);
+        }
+        Self(self.0.response(status.to_string(), response))
+    }
+
     /// Answers with a problem document, by status.
     pub fn problems(mut self, problems: &[(u16, &str)]) -> Self {
         for (status, description) in problems {
@@ -151,9 +225,14 @@ impl Operation {
     /// The operation, with the problems that every route can answer with.
     pub fn build(self) -> utoipa::openapi::path::Operation {
         self.problems(&[
+            (414, "The path and query are too long"),
+            (431, "The header fields are too large"),
             (500, "The server failed"),
-            (503, "The server cannot answer now"),
-            (504, "The request took too long"),
+            (
+                503,
+                "The server cannot answer now; `Retry-After`, if sent, says when to come again",
+            ),
+            (504, "The server gave up waiting"),
         ])
         .0
         .build()

@@ -59,6 +59,13 @@ pub mod codes {
         "Malformed Request",
         400,
     );
+    /// The idempotency key was used for another request before.
+    pub const IDEMPOTENCY_KEY_REUSE: ProblemCode = row(
+        "HYPERFLEET-VAL-008",
+        "idempotency-key-reuse",
+        "Idempotency Key Reuse",
+        422,
+    );
     /// No credentials were sent.
     pub const AUTHENTICATION_REQUIRED: ProblemCode = row(
         "HYPERFLEET-AUT-001",
@@ -102,6 +109,13 @@ pub mod codes {
     /// The resource is in a state that does not allow this.
     pub const STATE_CONFLICT: ProblemCode =
         row("HYPERFLEET-CNF-003", "conflict", "State Conflict", 409);
+    /// The resource is not at a version that the caller expects.
+    pub const PRECONDITION_FAILED: ProblemCode = row(
+        "HYPERFLEET-CNF-004",
+        "precondition-failed",
+        "Precondition Failed",
+        412,
+    );
     /// The caller sends too much.
     pub const RATE_LIMIT: ProblemCode = row(
         "HYPERFLEET-LMT-001",
@@ -132,10 +146,11 @@ pub mod codes {
     );
 
     /// Every code that this API can answer with.
-    pub const ALL: [ProblemCode; 16] = [
+    pub const ALL: [ProblemCode; 18] = [
         VALIDATION,
         BAD_REQUEST,
         MALFORMED_REQUEST,
+        IDEMPOTENCY_KEY_REUSE,
         AUTHENTICATION_REQUIRED,
         INVALID_CREDENTIALS,
         INVALID_TOKEN,
@@ -145,6 +160,7 @@ pub mod codes {
         RESOURCE_CONFLICT,
         VERSION_CONFLICT,
         STATE_CONFLICT,
+        PRECONDITION_FAILED,
         RATE_LIMIT,
         INTERNAL_ERROR,
         SERVICE_UNAVAILABLE,

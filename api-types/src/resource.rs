@@ -122,6 +122,10 @@ pub struct ResourceList {
     pub size: u32,
     /// Number of resources on all pages.
     pub total: u64,
+    /// What to send as `page_token` for the next page; there only when the request had a
+    /// `page_token` itself, and on the last page never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
 }
 
 /// Body of a create request.

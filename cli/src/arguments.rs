@@ -341,9 +341,12 @@ pub(crate) struct PatchArguments {
     /// File with the change
     #[arg(long, value_name = "FILE")]
     pub(crate) patch_file: Option<PathBuf>,
-    /// How to apply it. A merge reads first; a change by somebody else in between is overwritten
+    /// How to apply it. A merge reads first, and reads again when somebody else changed it in between
     #[arg(long = "type", value_enum, default_value_t = PatchType::Merge)]
     pub(crate) patch_type: PatchType,
+    /// Only while the resource has this entity tag, for example '"12-0"'
+    #[arg(long, value_name = "TAG")]
+    pub(crate) if_match: Option<String>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
 }
@@ -363,6 +366,9 @@ pub(crate) struct DeleteArguments {
     /// Wait until they are gone
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Only while the resource has this entity tag, for example '"12-0"' (with one name)
+    #[arg(long, value_name = "TAG")]
+    pub(crate) if_match: Option<String>,
     /// Remove the record now, though outside systems were not cleaned up; needs --reason
     #[arg(long, requires = "reason")]
     pub(crate) force: bool,

@@ -3,6 +3,7 @@
 //! The read models move in the append's transaction, so when [`CommandHandler::handle`] returns,
 //! every reader sees the outcome.
 
+pub mod conditions;
 mod error;
 mod family;
 mod mapping;
@@ -13,12 +14,14 @@ use std::sync::Arc;
 use hyperfleet_domain::metadata::EventMetadata;
 use hyperfleet_domain::registry::{Registry, ServedKind};
 use hyperfleet_domain::resource::{Command, Effect, Refusal, Resource, StreamChange, plan};
-use hyperfleet_event_store::{Append, AppendError, EventStore, NewEvent};
+use hyperfleet_event_store::{Append, AppendError, EventStore, NewEvent, StreamId};
+use serde_json::Value;
 
+use self::conditions::{Conditions, Execution, Outcome};
 pub use self::error::CommandError;
 use self::family::{LoadedFamily, stream};
-pub use self::mapping::MappingMetrics;
 use self::queue::ConflictQueue;
+use crate::metrics::CommandMetrics;
 
 /// How often a command is decided before it gives up. Each round that loses a race means that
 /// another command on the same resource was committed, so this bounds waiting, not progress. After
@@ -53,7 +56,22 @@ pub struct CommandHandler {
     store: EventStore,
     registry: Arc<Registry>,
     conflicts: Arc<ConflictQueue>,
-    mapping_metrics: Option<MappingMetrics>,
+    metrics: CommandMetrics,
+}
+
+/// Why one attempt did not succeed.
+enum Attempt {
+    /// Another command moved this stream first.
+    LostRace(StreamId),
+    /// The same request was carried out meanwhile.
+    DoneMeanwhile,
+    Failed(CommandError),
+}
+
+impl<E: Into<CommandError>> From<E> for Attempt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 impl CommandHandler {
@@ -63,14 +81,8 @@ impl CommandHandler {
             store,
             registry,
             conflicts: Arc::new(ConflictQueue::default()),
-            mapping_metrics: None,
+            metrics: CommandMetrics::default(),
         }
-    }
-
-    /// The same handler, counting condition rules that fail.
-    pub fn with_mapping_metrics(mut self, metrics: MappingMetrics) -> Self {
-        self.mapping_metrics = Some(metrics);
-        self
     }
 
     /// The kinds that this handler knows.
@@ -99,24 +111,42 @@ impl CommandHandler {
         command: &Command,
         metadata: &EventMetadata,
     ) -> Result<Resource, CommandError> {
+        match self
+            .execute(target, command, metadata, Conditions::default())
+            .await?
+        {
+            Execution::Done(outcome) => Ok(outcome.resource),
+            // Without a key nothing is kept.
+            Execution::DoneBefore(_) => Ok(Resource::default()),
+        }
+    }
+
+    /// Carries out a command under conditions. A request that was carried out before under its key
+    /// is not carried out again, whatever became of the target since.
+    ///
+    /// # Errors
+    /// As [`Self::handle`]; besides, [`CommandError::Outdated`] and [`CommandError::KeyReused`] when
+    /// the conditions do not hold: nothing was changed.
+    pub async fn execute(
+        &self,
+        target: &Target,
+        command: &Command,
+        metadata: &EventMetadata,
+        conditions: Conditions<'_>,
+    ) -> Result<Execution, CommandError> {
         command.validate(&self.registry)?;
         let mut turn = None;
         for _ in 0..MAX_ATTEMPTS {
-            let family = LoadedFamily::load(&self.store, target, command).await?;
-            let changes = plan(command, family.family(), &self.registry)?;
-            let appends = appends(&family, &changes, metadata)?;
-            let appended = if appends.is_empty() {
-                Ok(())
-            } else {
-                self.store.append(appends).await.map(drop)
-            };
-            match appended {
-                Ok(()) => {
-                    mapping::tell(&changes, self.mapping_metrics.as_ref());
-                    let target = changes.into_iter().next().map(|change| change.resource);
-                    return Ok(target.unwrap_or_default());
+            if let Some(kept) = self.kept(conditions).await? {
+                return Ok(Execution::DoneBefore(kept));
+            }
+            let attempt = self.attempt(target, command, metadata, conditions).await;
+            match attempt {
+                Ok(outcome) => {
+                    self.metrics.carried_out(&conditions);
+                    return Ok(Execution::Done(Box::new(outcome)));
                 }
-                Err(AppendError::Conflict { stream, .. }) => {
+                Err(Attempt::LostRace(stream)) => {
                     tracing::debug!(
                         resource.id = stream.aggregate_id,
                         "lost a race, deciding again"
@@ -125,13 +155,15 @@ impl CommandHandler {
                     drop(turn.take());
                     turn = Some(self.conflicts.turn(&stream.aggregate_id).await);
                 }
-                Err(AppendError::ClaimTaken { .. }) => {
-                    return Err(Refusal::AlreadyExists {
-                        kind: target.kind.name().to_owned(),
+                Err(Attempt::DoneMeanwhile) => {}
+                Err(Attempt::Failed(error)) => {
+                    // The same request, carried out meanwhile, may be why this one is refused.
+                    if let Some(kept) = self.kept(conditions).await? {
+                        return Ok(Execution::DoneBefore(kept));
                     }
-                    .into());
+                    self.metrics.failed(&error);
+                    return Err(error);
                 }
-                Err(error) => return Err(error.into()),
             }
         }
         Err(CommandError::TooManyConflicts {
@@ -139,6 +171,106 @@ impl CommandHandler {
             attempts: MAX_ATTEMPTS,
         })
     }
+
+    /// What was kept of the same request.
+    async fn kept(&self, conditions: Conditions<'_>) -> Result<Option<Value>, CommandError> {
+        let Some(key) = conditions.key else {
+            return Ok(None);
+        };
+        let Some(receipt) = self.store.receipt(key.key).await? else {
+            return Ok(None);
+        };
+        let kept = key
+            .read(receipt)
+            .inspect_err(|error| self.metrics.failed(error))?;
+        self.metrics.replayed();
+        Ok(Some(kept))
+    }
+
+    async fn attempt(
+        &self,
+        target: &Target,
+        command: &Command,
+        metadata: &EventMetadata,
+        conditions: Conditions<'_>,
+    ) -> Result<Outcome, Attempt> {
+        let family = LoadedFamily::load(&self.store, target, command).await?;
+        require_expected(&family, target, conditions)?;
+        let changes = plan(command, family.family(), &self.registry)?;
+        let mut appends = appends(&family, &changes, metadata)?;
+        let outcome = outcome(&family, &changes);
+        let receipt = conditions
+            .key
+            .map(|key| key.receipt(&outcome))
+            .transpose()?;
+        if appends.is_empty() {
+            if receipt.is_none() {
+                self.tell_of_mapping(&changes);
+                return Ok(outcome);
+            }
+            appends.push(unchanged(&outcome));
+        }
+        match self.store.append_with_receipt(appends, receipt).await {
+            Ok(_) => {
+                self.tell_of_mapping(&changes);
+                Ok(outcome)
+            }
+            Err(AppendError::Conflict { stream, .. }) => Err(Attempt::LostRace(stream)),
+            Err(AppendError::ReceiptTaken { .. }) => Err(Attempt::DoneMeanwhile),
+            Err(AppendError::ClaimTaken { .. }) => Err(Refusal::AlreadyExists {
+                kind: target.kind.name().to_owned(),
+            }
+            .into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What this handler counts.
+    pub fn metrics(&self) -> &CommandMetrics {
+        &self.metrics
+    }
+}
+
+/// The target is at a version that the caller expects. What does not exist yet has no version.
+fn require_expected(
+    family: &LoadedFamily,
+    target: &Target,
+    conditions: Conditions<'_>,
+) -> Result<(), CommandError> {
+    let resource = &family.family().target;
+    let version = family.version(&target.id);
+    let holds = conditions
+        .expected
+        .is_none_or(|expected| expected.name_version(version));
+    if holds || !resource.exists() {
+        return Ok(());
+    }
+    Err(CommandError::Outdated {
+        id: target.id.clone(),
+        current: Box::new(Outcome {
+            resource: resource.clone(),
+            version,
+        }),
+    })
+}
+
+/// The target afterwards: the first change is always its own.
+fn outcome(family: &LoadedFamily, changes: &[StreamChange]) -> Outcome {
+    let Some(change) = changes.first() else {
+        return Outcome {
+            resource: Resource::default(),
+            version: 0,
+        };
+    };
+    Outcome {
+        version: family.version(&change.resource.id) + change.events.len() as u64,
+        resource: change.resource.clone(),
+    }
+}
+
+/// Appends nothing, and requires that the target is still as it was when it had nothing to change.
+fn unchanged(outcome: &Outcome) -> Append {
+    Append::events(stream(&outcome.resource.id), outcome.version, Vec::new())
 }
 
 /// What to append for the changes that have an effect.

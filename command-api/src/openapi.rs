@@ -1,6 +1,8 @@
 //! The OpenAPI document of the write routes, made from the registry of kinds.
 
-use hyperfleet_api_types::openapi::{KindRoutes, Operation, document as document_of};
+use hyperfleet_api_types::openapi::{
+    ENTITY_TAG, KindRoutes, Operation, REPLAYED, document as document_of,
+};
 use hyperfleet_api_types::{BASE_PATH, VERSION_PATH};
 use hyperfleet_domain::registry::{EntityDescriptor, Registry};
 use utoipa::openapi::path::{HttpMethod, Paths, PathsBuilder};
@@ -76,7 +78,8 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, is_child: bool
     let mut create = kind
         .on_all("create", "", "Creates a {kind}")
         .body("ResourceCreateRequest")
-        .answers(201, Some("Resource"), "Created")
+        .keyed()
+        .answers_with(201, Some("Resource"), "Created", &[ENTITY_TAG, REPLAYED])
         .problems(&body_problems)
         .problems(&[(409, "The name is taken, or the parent is being deleted")]);
     if is_child && kind.parent_kind.is_none() {
@@ -98,10 +101,13 @@ fn add_changes(paths: &mut Paths, one: &str, kind: &KindRoutes<'_>, body_problem
             "Replaces spec, labels or references of a {kind}, each as a whole",
         )
         .body("ResourcePatchRequest")
-        .answers(
+        .keyed()
+        .expects_version()
+        .answers_with(
             200,
             Some("Resource"),
             "The resource as changed, or as it was",
+            &[ENTITY_TAG, REPLAYED],
         )
         .problems(body_problems)
         .problems(&[(409, "The resource is being deleted")]);
@@ -112,7 +118,14 @@ fn add_changes(paths: &mut Paths, one: &str, kind: &KindRoutes<'_>, body_problem
             "",
             "Requests the deletion of a {kind} and of what it owns",
         )
-        .answers(202, Some("Resource"), "The resource as marked")
+        .keyed()
+        .expects_version()
+        .answers_with(
+            202,
+            Some("Resource"),
+            "The resource as marked",
+            &[ENTITY_TAG, REPLAYED],
+        )
         .problems(&[(409, "Something that must go first still exists")]);
     paths.add_path_operation(one, vec![HttpMethod::Delete], delete.build());
 }
@@ -130,7 +143,9 @@ fn add_forced_and_reported(
             "Removes a {kind} without waiting for its adapters",
         )
         .body("ForceDeleteRequest")
-        .answers(204, None, "Removed")
+        .keyed()
+        .expects_version()
+        .answers_with(204, None, "Removed", &[REPLAYED])
         .problems(body_problems)
         .problems(&[(409, "The deletion of the resource was not requested")]);
     paths.add_path_operation(
@@ -145,7 +160,13 @@ fn add_forced_and_reported(
             "Reports what an adapter found about a {kind}",
         )
         .body("AdapterStatusCreateRequest")
-        .answers(201, Some("AdapterStatus"), "The status as stored")
+        .keyed()
+        .answers_with(
+            201,
+            Some("AdapterStatus"),
+            "The status as stored",
+            &[REPLAYED],
+        )
         .answers(204, None, "The report is outdated and was dropped")
         .problems(body_problems);
     paths.add_path_operation(

@@ -2,6 +2,7 @@
 //! kind, and the fixed documents of the API.
 
 mod answer;
+mod carry_out;
 mod create;
 mod delete;
 mod fixed;
@@ -19,11 +20,10 @@ use hyperfleet_domain::registry::{EntityDescriptor, Registry, ServedKind};
 use hyperfleet_event_store::EventStore;
 use hyperfleet_runtime::{Clock, IdSource};
 
-use crate::handler::{CommandHandler, MappingMetrics, Owner, Target};
+use crate::handler::{CommandHandler, Owner, Target};
 
-/// Greatest body of a request, in bytes. Specs are documents written by people, of some kilobytes;
-/// the limit keeps one caller from filling the memory and the log.
-pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Greatest body of a request, in bytes.
+pub use hyperfleet_runtime::http::MAX_BODY_BYTES;
 
 /// What the version document says of the running build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +62,6 @@ impl CommandState {
             ids,
             build,
         }
-    }
-
-    /// The same state, counting condition rules that fail.
-    pub fn with_mapping_metrics(mut self, metrics: MappingMetrics) -> Self {
-        self.handler = self.handler.with_mapping_metrics(metrics);
-        self
     }
 }
 

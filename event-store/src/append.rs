@@ -106,6 +106,12 @@ pub enum AppendError {
         /// The key.
         key: String,
     },
+    /// A receipt of that key lives: what this transaction does was done before.
+    #[error("there is a receipt {key:?} already")]
+    ReceiptTaken {
+        /// The receipt's key.
+        key: String,
+    },
     /// The append contradicts itself or cannot be stored. Trying again cannot help.
     #[error("the append cannot be stored: {reason}")]
     Invalid {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::append::{Append, AppendError};
+use crate::receipt::Receipt;
 
 /// Deepest nesting of a stored value. JSON parsers, this store's included, commonly stop at 128; what
 /// could be written but not read again would make its stream useless. The rest is for who wraps it.
@@ -49,6 +50,20 @@ pub(crate) fn check(appends: &[Append]) -> Result<(), AppendError> {
         }
     }
     Ok(())
+}
+
+/// Refuses a receipt that cannot be stored or read again.
+pub(crate) fn receipt(receipt: &Receipt) -> Result<(), AppendError> {
+    let fault = if receipt.key.contains('\0') {
+        Some("its key has a NUL character".to_owned())
+    } else {
+        unstorable(&receipt.value, MAXIMUM_DEPTH)
+    };
+    fault.map_or(Ok(()), |fault| {
+        Err(AppendError::Invalid {
+            reason: format!("the receipt: {fault}"),
+        })
+    })
 }
 
 fn nul_in_texts(append: &Append) -> Option<&'static str> {

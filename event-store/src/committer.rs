@@ -4,6 +4,7 @@
 mod batch;
 mod claims;
 mod contest;
+mod receipts;
 mod rows;
 mod text;
 mod write;
@@ -25,6 +26,7 @@ use self::write::{BatchError, Outcome};
 use crate::append::{Append, AppendError, Committed};
 use crate::inline::InlineProjection;
 use crate::metrics::StoreMetrics;
+use crate::receipt::Receipt;
 
 /// Most transactions in one batch: bounds the time that a batch holds its row locks.
 pub(crate) const MAXIMUM_BATCH: usize = 512;
@@ -47,6 +49,8 @@ pub(crate) struct Queued {
     pub(crate) appends: Vec<Append>,
     /// The events of the appends as text.
     pub(crate) texts: Vec<Vec<EventText>>,
+    /// What it leaves behind.
+    pub(crate) receipt: Option<Receipt>,
     pub(crate) answer: oneshot::Sender<Result<Committed, AppendError>>,
 }
 
@@ -245,10 +249,10 @@ impl Committer {
                     versions: queued.appends.iter().map(Append::version).collect(),
                 }),
                 Standing::Lost(error) => {
-                    let reason = if matches!(error, AppendError::ClaimTaken { .. }) {
-                        "claim"
-                    } else {
-                        "version"
+                    let reason = match error {
+                        AppendError::ClaimTaken { .. } => "claim",
+                        AppendError::ReceiptTaken { .. } => "receipt",
+                        _ => "version",
                     };
                     self.metrics.conflicts.with_label_values(&[reason]).inc();
                     Err(error)

@@ -155,9 +155,9 @@ where
             .append(vec![append])
             .await
             .map_err(|error| match error {
-                AppendError::Conflict { .. } | AppendError::ClaimTaken { .. } => {
-                    AggregateError::AggregateConflict
-                }
+                AppendError::Conflict { .. }
+                | AppendError::ClaimTaken { .. }
+                | AppendError::ReceiptTaken { .. } => AggregateError::AggregateConflict,
                 AppendError::Unavailable { .. } | AppendError::OutcomeUnknown { .. } => {
                     AggregateError::DatabaseConnectionError(Box::new(error))
                 }

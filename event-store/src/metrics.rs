@@ -13,7 +13,7 @@ const BATCH_SECONDS: (&str, &str) = (
 );
 const CONFLICTS: (&str, &str) = (
     "hyperfleet_event_store_conflicts_total",
-    "Transactions that lost, by reason: version or claim",
+    "Transactions that lost, by reason: version, claim or receipt",
 );
 const FAILURES: (&str, &str) = (
     "hyperfleet_event_store_batch_failures_total",

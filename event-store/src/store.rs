@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::inline::InlineProjection;
 use crate::metrics::StoreMetrics;
 use crate::options::EventStoreOptions;
+use crate::receipt::Receipt;
 use crate::recorded::{self, Loaded, RecordedEvent};
 use crate::subscription::{self, Subscription};
 
@@ -122,11 +123,26 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub async fn append(&self, appends: Vec<Append>) -> Result<Committed, AppendError> {
+        self.append_with_receipt(appends, None).await
+    }
+
+    /// As [`Self::append`], and leaves a receipt in the same transaction. Nothing is appended when a
+    /// receipt of that key lives.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub async fn append_with_receipt(
+        &self,
+        appends: Vec<Append>,
+        receipt: Option<Receipt>,
+    ) -> Result<Committed, AppendError> {
         check::check(&appends)?;
+        receipt.as_ref().map_or(Ok(()), check::receipt)?;
         let (answer, answered) = oneshot::channel();
         let queued = Queued {
             texts: appends.iter().map(EventText::of).collect(),
             appends,
+            receipt,
             answer,
         };
         if self.inner.queue.send(queued).await.is_err() {

@@ -8,7 +8,8 @@
 //! - A row never moves back: a state older than the stored one changes nothing, so replays are
 //!   harmless.
 //! - A change without events is liveness: rows are written, nothing becomes due. Liveness of
-//!   several adapters at once is merged, never overwritten.
+//!   several adapters at once is merged, never overwritten, also not by an event that was decided
+//!   before it.
 
 pub(crate) mod liveness;
 pub(crate) mod queue_rows;
@@ -30,6 +31,10 @@ pub(crate) struct Change {
     pub(crate) resource: Resource,
     /// Sequence of its last event.
     pub(crate) version: i64,
+    /// Whether there was such a resource before.
+    pub(crate) existed: bool,
+    /// Whether only liveness moves.
+    pub(crate) is_quiet: bool,
     /// Whether something happened that sentinels must hear of at once.
     pub(crate) makes_due: bool,
 }
@@ -41,16 +46,9 @@ impl InlineProjection for InlineProjector {
         connection: &mut PgConnection,
         changes: &[StreamChange],
     ) -> Result<(), sqlx::Error> {
-        let quiet: Vec<&str> = changes
-            .iter()
-            .filter(|change| change.events.is_empty() && change.snapshot.is_some())
-            .map(|change| change.stream.aggregate_id.as_str())
-            .collect();
         let mut changes = read_changes(changes)?;
-        if !quiet.is_empty() {
-            let stored = liveness::read(connection, &changes, &quiet).await?;
-            liveness::merge(&mut changes, &stored);
-        }
+        let stored = liveness::read(connection, &changes).await?;
+        liveness::merge(&mut changes, &stored);
         write(connection, &changes).await?;
         queue_rows::write(connection, &changes).await
     }
@@ -109,6 +107,8 @@ fn read_changes(changes: &[StreamChange]) -> Result<Vec<Change>, sqlx::Error> {
         read.push(Change {
             resource: Resource::deserialize(state).map_err(unwritable)?,
             version: i64::try_from(change.version).map_err(unwritable)?,
+            existed: change.previous_version > 0,
+            is_quiet: change.events.is_empty(),
             makes_due: events.any(|event| queue_rows::is_urgent(&event.event_type)),
         });
     }

@@ -6,6 +6,7 @@ mod error;
 pub mod fleet_summary;
 pub mod history;
 mod inline;
+pub mod keyset;
 pub mod openapi;
 pub mod reconcile_queue;
 pub mod replay;

@@ -1,7 +1,7 @@
 //! The OpenAPI document of the query routes, made from the registry of kinds.
 
 use hyperfleet_api_types::BASE_PATH;
-use hyperfleet_api_types::openapi::{KindRoutes, Operation, document as document_of};
+use hyperfleet_api_types::openapi::{ENTITY_TAG, KindRoutes, Operation, document as document_of};
 use hyperfleet_domain::registry::{EntityDescriptor, Registry};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::{HttpMethod, Paths};
@@ -89,13 +89,41 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>) {
         .query_text("order", false, "Terms like `name asc`, separated by commas")
         .query_text("name", false, "Only resources of exactly this name")
         .query_text("fields", false, FIELDS)
-        .answers(200, Some("ResourceList"), &format!("One page; {SELECTED}"));
+        .query_text(
+            "page_token",
+            false,
+            "Instead of `page`: blank for the start, then the `next_page_token` of the answer before",
+        )
+        .answers_with(
+            200,
+            Some("ResourceList"),
+            &format!("One page; {SELECTED}"),
+            &[("Link", "The next page, as `rel=\"next\"`; absent on the last one")],
+        );
     paths.add_path_operation(path, vec![HttpMethod::Get], list.build());
     let get = kind
         .on_one("get", "", "Reads a {kind}")
         .query_text("fields", false, FIELDS)
-        .answers(200, Some("Resource"), &format!("The resource; {SELECTED}"))
-        .problems(&[(400, "A field asked for does not exist")]);
+        .request_header(
+            "If-None-Match",
+            "Entity tags of the representations that the caller has, or `*`",
+        )
+        .answers_with(
+            200,
+            Some("Resource"),
+            &format!("The resource; {SELECTED}"),
+            &[ENTITY_TAG],
+        )
+        .answers_with(
+            304,
+            None,
+            "The caller has this representation",
+            &[ENTITY_TAG],
+        )
+        .problems(&[(
+            400,
+            "A field asked for does not exist, or `If-None-Match` is not a list of entity tags",
+        )]);
     paths.add_path_operation(&one, vec![HttpMethod::Get], get.build());
     let statuses = paged(kind.on_one("list", "_statuses", "What adapters reported on a {kind}"))
         .answers(200, Some("AdapterStatusList"), "One page, by adapter");

@@ -152,6 +152,8 @@ async fn rewrite(
         changes.push(Change {
             resource,
             version,
+            existed: true,
+            is_quiet: true,
             makes_due: false,
         });
     }

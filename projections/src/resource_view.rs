@@ -14,6 +14,7 @@ use sqlx::{PgPool, Row};
 
 pub use self::order::{Order, OrderError};
 use crate::error::Error;
+use crate::keyset::{Position, SortValue};
 
 /// Which page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,15 @@ pub struct Filter {
     pub name: Option<String>,
 }
 
+impl Filter {
+    /// The values to compare with, in the order of their places in the statement.
+    fn values(&self) -> impl Iterator<Item = &String> {
+        [&self.kind, &self.owner_id, &self.name]
+            .into_iter()
+            .flatten()
+    }
+}
+
 /// One page of something, with the number of all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Paged<T> {
@@ -55,15 +65,39 @@ pub struct Paged<T> {
 /// # Errors
 /// When the database cannot answer, or the stored state cannot be read.
 pub async fn get(pool: &PgPool, id: &str) -> Result<Option<Resource>, Error> {
+    let found = get_versioned(pool, id).await?;
+    Ok(found.map(|found| found.resource))
+}
+
+/// A resource and the version of its stream that it shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Versioned {
+    /// The resource.
+    pub resource: Resource,
+    /// Sequence of the last event in it.
+    pub version: u64,
+}
+
+/// The live resource of that id with its version; see [`get`].
+///
+/// # Errors
+/// When the database cannot answer, or the stored state cannot be read.
+pub async fn get_versioned(pool: &PgPool, id: &str) -> Result<Option<Versioned>, Error> {
     if !can_be_stored(id) {
         return Ok(None);
     }
-    let state: Option<Value> =
-        sqlx::query_scalar("SELECT state FROM resources WHERE id = $1 AND removed_time IS NULL")
+    let row =
+        sqlx::query("SELECT state, version FROM resources WHERE id = $1 AND removed_time IS NULL")
             .bind(id)
             .fetch_optional(pool)
             .await?;
-    state.map(|state| read_state(id, &state)).transpose()
+    row.map(|row| {
+        Ok(Versioned {
+            resource: read_state(id, &row.try_get("state")?)?,
+            version: unsigned("version", row.try_get("version")?)?,
+        })
+    })
+    .transpose()
 }
 
 /// Whether a resource of that id was ever recorded, live or removed, and of which kind and owner.
@@ -109,26 +143,67 @@ pub async fn list(
     order: &Order,
     page: Page,
 ) -> Result<Paged<Resource>, Error> {
-    let sql = list_sql(filter, order);
+    let sql = list_sql(filter, order, "");
     let mut query = sqlx::query(&sql)
         .bind(i64::from(page.size))
         .bind(page.offset());
-    for value in [&filter.kind, &filter.owner_id, &filter.name]
-        .into_iter()
-        .flatten()
-    {
+    for value in filter.values() {
         query = query.bind(value);
     }
     let rows = query.fetch_all(pool).await?;
-    paged(&rows, |row| {
-        let id: Option<String> = row.try_get("id")?;
-        let Some(id) = id else { return Ok(None) };
-        read_state(&id, &row.try_get("state")?).map(Some)
-    })
+    paged(&rows, listed)
 }
 
-/// The total stands on every row; when the page is empty, on one row without an item.
-fn list_sql(filter: &Filter, order: &Order) -> String {
+/// The live resources that `filter` lets through, after a position in `order`: at most `size` of
+/// them, and whether more follow.
+///
+/// # Errors
+/// When the database cannot answer, or a stored state cannot be read.
+pub async fn list_after(
+    pool: &PgPool,
+    filter: &Filter,
+    order: &Order,
+    position: &Position,
+    size: u32,
+) -> Result<(Paged<Resource>, bool), Error> {
+    let (mut place, mut values) = (2 + filter.values().count(), Vec::new());
+    let after = position.condition(order, |value| {
+        place += 1;
+        values.push(value.clone());
+        format!("${place}")
+    });
+    let sql = list_sql(filter, order, &format!(" AND {after}"));
+    // One more than shown tells whether more follow.
+    let mut query = sqlx::query(&sql).bind(i64::from(size) + 1).bind(0_i64);
+    for value in filter.values() {
+        query = query.bind(value);
+    }
+    for value in values {
+        query = match value {
+            SortValue::Null => query,
+            SortValue::Text(text) => query.bind(text),
+            SortValue::Time(time) => query.bind(time),
+            SortValue::Integer(number) => query.bind(number),
+            SortValue::Json(json) => query.bind(json),
+        };
+    }
+    let rows = query.fetch_all(pool).await?;
+    let mut found = paged(&rows, listed)?;
+    let limit = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = found.items.len() > limit;
+    found.items.truncate(limit);
+    Ok((found, more))
+}
+
+fn listed(row: &sqlx::postgres::PgRow) -> Result<Option<Resource>, Error> {
+    let id: Option<String> = row.try_get("id")?;
+    let Some(id) = id else { return Ok(None) };
+    read_state(&id, &row.try_get("state")?).map(Some)
+}
+
+/// The total stands on every row; when the page is empty, on one row without an item. `after`
+/// narrows the page but not the total.
+fn list_sql(filter: &Filter, order: &Order, after: &str) -> String {
     let mut condition = "removed_time IS NULL".to_owned();
     let columns = [
         ("kind", filter.kind.is_some()),
@@ -146,7 +221,7 @@ fn list_sql(filter: &Filter, order: &Order) -> String {
          FROM (SELECT count(*) AS total FROM resources WHERE {condition}) AS total
          LEFT JOIN (
              SELECT id, state, row_number() OVER (ORDER BY {order}) AS place
-             FROM resources WHERE {condition}
+             FROM resources WHERE {condition}{after}
              ORDER BY {order} LIMIT $1 OFFSET $2
          ) AS page ON true
          ORDER BY page.place"

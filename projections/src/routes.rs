@@ -7,6 +7,7 @@ mod parameters;
 mod resources;
 mod statuses;
 mod summary;
+mod walk;
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! What every HTTP server of HyperFleet shares: request ids, problem documents, the answers for unknown
-//! paths and wrong methods, deadlines, and a graceful end.
+//! paths and wrong methods, entity tags, limits, deadlines, and a graceful end.
 //!
 //! Invariants:
 //! - the request id is the server's own; an incoming one is ignored;
@@ -8,10 +8,13 @@
 //! - a panic in a handler is a 500 problem document, not a broken connection.
 
 mod compression;
+mod entity_tag;
+mod fair_queue;
+mod limits;
 mod metrics;
 mod request_id;
+mod server;
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,16 +27,21 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use hyperfleet_api_types::PROBLEM_MEDIA_TYPE;
 use hyperfleet_api_types::problem::{Fault, codes};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 pub use self::compression::compressed;
+pub use self::entity_tag::{EntityTag, EntityTags, not_modified};
+pub use self::fair_queue::QueueLimits;
+pub use self::limits::{
+    BODY_TIMEOUT, CallerKey, Limits, MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_TARGET_BYTES,
+    RequestLimits,
+};
 pub use self::metrics::HttpMetrics;
 pub use self::request_id::RequestId;
+pub use self::server::{HEADER_TIMEOUT, PeerAddress, serve, serve_on};
 use crate::clock::Clock;
 use crate::ids::IdSource;
 
@@ -78,35 +86,6 @@ pub fn layered(router: Router, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) ->
         .fallback_service(routed)
         .layer(middleware::from_fn_with_state(context, answered))
         .layer(middleware::from_fn(to_clean_path))
-}
-
-/// Serves until shutdown, then finishes open requests for at most `drain`.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-    drain: Duration,
-) -> io::Result<()> {
-    let graceful = shutdown.clone().cancelled_owned();
-    let served = async {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(graceful)
-            .await
-    };
-    let drained = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(drain).await;
-    };
-    tokio::select! {
-        served = served => served,
-        () = drained => {
-            tracing::warn!(drain_seconds = drain.as_secs(), "open requests were cut off at shutdown");
-            Ok(())
-        }
-    }
 }
 
 /// Gives a matched request its id, a deadline, and its lines in the log.

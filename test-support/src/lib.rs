@@ -2,6 +2,7 @@
 
 mod database;
 mod eventually;
+pub mod relay;
 mod server;
 mod template;
 

@@ -12,10 +12,11 @@ use axum::http::{HeaderMap, Method, Request};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
 use hyperfleet_api_types::BASE_PATH;
-use hyperfleet_command_api::{BuildInfo, CommandState, MappingMetrics};
+use hyperfleet_command_api::{BuildInfo, CommandState};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::{EventStore, EventStoreOptions};
 use hyperfleet_projections::{InlineProjector, QueryState};
+use hyperfleet_runtime::http::{Limits, RequestLimits};
 use hyperfleet_runtime::{Clock as _, ManualClock, UuidV7Source};
 use hyperfleet_test_support::TestDatabase;
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ pub struct TestApp {
     pub clock: Arc<ManualClock>,
     /// What the API counts.
     pub metrics: prometheus::Registry,
-    database: TestDatabase,
+    database: Arc<TestDatabase>,
 }
 
 /// An answer, read to its end.
@@ -135,16 +136,41 @@ impl TestApp {
 
     /// The API with these kinds.
     pub async fn with(registry: Registry) -> Self {
-        let database = hyperfleet_test_support::database().await;
+        let database = Arc::new(hyperfleet_test_support::database().await);
         let clock = Arc::new(ManualClock::default());
-        let options = EventStoreOptions::new(&database.url).projection(Arc::new(InlineProjector));
+        Self::on(database, Arc::new(registry), clock, None).await
+    }
+
+    /// Another process's worth of the same API: on the same database, with an event store of its own.
+    pub async fn beside(&self) -> Self {
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        Self::on(Arc::clone(&self.database), registry, clock, None).await
+    }
+
+    /// As [`Self::beside`], with an event store that reaches the database through another URL.
+    pub async fn beside_through(&self, url: &str) -> Self {
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        Self::on(Arc::clone(&self.database), registry, clock, Some(url)).await
+    }
+
+    /// URL of the database.
+    pub fn database_url(&self) -> &str {
+        &self.database.url
+    }
+
+    async fn on(
+        database: Arc<TestDatabase>,
+        registry: Arc<Registry>,
+        clock: Arc<ManualClock>,
+        url: Option<&str>,
+    ) -> Self {
+        let url = url.unwrap_or(&database.url);
+        let options = EventStoreOptions::new(url).projection(Arc::new(InlineProjector));
         let store = EventStore::open(options)
             .await
             .expect("the test database answers");
-        let registry = Arc::new(registry);
         let metrics = prometheus::Registry::new();
-        let mapping = MappingMetrics::register(&metrics).expect("an empty registry");
-        let router = router(&database.pool, &store, &registry, &clock, mapping);
+        let router = router(&database.pool, &store, &registry, &clock, &metrics);
         Self {
             router,
             store,
@@ -327,25 +353,35 @@ fn router(
     store: &EventStore,
     registry: &Arc<Registry>,
     clock: &Arc<ManualClock>,
-    mapping: MappingMetrics,
+    metrics: &prometheus::Registry,
 ) -> Router {
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: pool.clone(),
         store: store.clone(),
         registry: Arc::clone(registry),
     });
-    let build = BuildInfo {
-        version: "0.0.0-test".to_owned(),
-        build_time: "unknown".to_owned(),
-    };
     let state = CommandState::new(
         store.clone(),
         Arc::clone(registry),
         Arc::clone(clock) as _,
         Arc::new(UuidV7Source),
-        build,
+        BuildInfo {
+            version: "0.0.0-test".to_owned(),
+            build_time: "unknown".to_owned(),
+        },
     );
-    let state = state.with_mapping_metrics(mapping);
+    let limits = RequestLimits::new(Limits::default());
+    for collector in state
+        .handler
+        .metrics()
+        .collectors()
+        .into_iter()
+        .chain(limits.collectors())
+    {
+        metrics
+            .register(collector)
+            .expect("each is registered once");
+    }
     let commands = hyperfleet_command_api::routes::router(state);
     let mut document = hyperfleet_command_api::openapi::document(registry, "0.0.0-test");
     document.merge(hyperfleet_projections::openapi::document(
@@ -355,7 +391,7 @@ fn router(
     let documents = hyperfleet_command_api::routes::openapi_router(&document);
     let routes = queries.merge(commands).merge(documents);
     hyperfleet_runtime::http::layered(
-        hyperfleet_runtime::http::compressed(routes, BASE_PATH),
+        limits.around(hyperfleet_runtime::http::compressed(routes, BASE_PATH)),
         Arc::clone(clock) as _,
         Arc::new(UuidV7Source),
     )

@@ -93,6 +93,11 @@ impl Error {
         self.status() == Some(404)
     }
 
+    /// Whether the resource is not at a version that the request expected.
+    pub fn is_outdated(&self) -> bool {
+        self.status() == Some(412)
+    }
+
     /// Whether the same request may succeed later: no answer, a server error, or 408 or 429.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -1,5 +1,6 @@
 //! Building URLs, sending a request, and reading its answer.
 
+use reqwest::header::{ETAG, IF_MATCH};
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,8 @@ const ERROR_BODY_CHARACTERS: usize = 300;
 /// A successful answer, not yet decoded.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    /// Entity tag of what the answer shows.
+    pub(super) tag: Option<String>,
     method: Method,
     url: Url,
     body: Vec<u8>,
@@ -69,14 +72,18 @@ pub(super) fn api_url(base: &Url, path: &[&str], query: &[(&'static str, String)
     url
 }
 
-/// Sends one request; any answer but a success is an error.
+/// Sends one request, perhaps with `If-Match`; any answer but a success is an error.
 pub(super) async fn send<B: Serialize + ?Sized>(
     http: &reqwest::Client,
     method: Method,
     url: Url,
     body: Option<&B>,
+    if_match: Option<&str>,
 ) -> Result<Answer, Error> {
     let mut request = http.request(method.clone(), url.clone());
+    if let Some(tags) = if_match {
+        request = request.header(IF_MATCH, tags);
+    }
     if let Some(body) = body {
         request = request.json(body);
     }
@@ -87,10 +94,13 @@ pub(super) async fn send<B: Serialize + ?Sized>(
     };
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
+    let tag = response.headers().get(ETAG);
+    let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
     let body = response.bytes().await.map_err(unreachable)?.to_vec();
     if status.is_success() {
         return Ok(Answer {
             status,
+            tag,
             method,
             url,
             body,

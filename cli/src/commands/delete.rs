@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use hyperfleet_api_types::ForceDeleteRequest;
 
 use crate::arguments::DeleteArguments;
@@ -9,6 +10,9 @@ use crate::commands::wait;
 use crate::target::{self, Kind};
 
 pub(crate) async fn run(arguments: DeleteArguments) -> anyhow::Result<()> {
+    if arguments.if_match.is_some() && arguments.names.len() > 1 {
+        bail!("--if-match is about one resource; delete one at a time");
+    }
     let client = target::client(&arguments.server)?;
     let kind = Kind::resolve(&client, &arguments.kind).await?;
     let collection = target::collection(&client, &kind, arguments.cluster.as_deref()).await?;
@@ -16,7 +20,10 @@ pub(crate) async fn run(arguments: DeleteArguments) -> anyhow::Result<()> {
     for name in &arguments.names {
         let resource = target::resource(&client, &kind, &collection, name).await?;
         let shown = format!("{}/{}", resource.kind.to_lowercase(), resource.name);
-        client.delete(&collection, &resource.id).await?;
+        match &arguments.if_match {
+            Some(tag) => client.delete_if(&collection, &resource.id, tag).await?,
+            None => client.delete(&collection, &resource.id).await?,
+        };
         if let (true, Some(reason)) = (arguments.force, &arguments.reason) {
             client
                 .force_delete(

@@ -2,11 +2,16 @@
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
+use hyperfleet_api_types::client::{Client, Collection};
 use hyperfleet_api_types::{Resource, ResourcePatchRequest};
 use serde_json::{Value, json};
 
 use crate::arguments::{OutputFormat, PatchArguments, PatchType};
 use crate::{output, resource_file, target};
+
+/// How often a merge is tried. Each time somebody else was quicker; adapters at work are so a few
+/// times in a row.
+const MERGE_ATTEMPTS: u32 = 20;
 
 pub(crate) async fn run(arguments: PatchArguments, now: DateTime<Utc>) -> anyhow::Result<()> {
     let client = target::client(&arguments.server)?;
@@ -21,13 +26,20 @@ pub(crate) async fn run(arguments: PatchArguments, now: DateTime<Utc>) -> anyhow
         (None, None) => bail!("say what to change with --patch or --patch-file"),
     };
     let (_, collection, before) = target::locate(&client, &arguments.target).await?;
-    let request = match arguments.patch_type {
-        PatchType::Replace => patch,
-        PatchType::Merge => merged(&before, &patch)?,
+    let chosen = arguments.if_match.as_deref();
+    let after = match (arguments.patch_type, chosen) {
+        (PatchType::Replace, None) => {
+            client
+                .patch(&collection, &before.id, &request(patch)?)
+                .await?
+        }
+        (PatchType::Replace, Some(tag)) => {
+            client
+                .patch_if(&collection, &before.id, &request(patch)?, tag)
+                .await?
+        }
+        (PatchType::Merge, _) => merge(&client, &collection, &before.id, &patch, chosen).await?,
     };
-    let request: ResourcePatchRequest = serde_json::from_value(request)
-        .context("a patch may have the members `spec`, `labels` and `references`")?;
-    let after = client.patch(&collection, &before.id, &request).await?;
     if arguments.output.output == OutputFormat::Table {
         let verb = if after.generation == before.generation {
             "unchanged"
@@ -47,6 +59,37 @@ pub(crate) async fn run(arguments: PatchArguments, now: DateTime<Utc>) -> anyhow
         )?
     );
     Ok(())
+}
+
+/// Merges into what is stored. Without a tag of the user's choice, a change by somebody else between
+/// reading and writing makes it read again.
+async fn merge(
+    client: &Client,
+    collection: &Collection,
+    id: &str,
+    patch: &Value,
+    chosen: Option<&str>,
+) -> anyhow::Result<Resource> {
+    let mut attempt = 1;
+    loop {
+        let (before, tag) = client.get_tagged(collection, id).await?;
+        let request = request(merged(&before, patch)?)?;
+        let Some(expected) = chosen.or(tag.as_deref()) else {
+            // A server that gives no tags.
+            return Ok(client.patch(collection, id, &request).await?);
+        };
+        match client.patch_if(collection, id, &request, expected).await {
+            Err(error) if error.is_outdated() && chosen.is_none() && attempt < MERGE_ATTEMPTS => {
+                attempt += 1;
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+fn request(patch: Value) -> anyhow::Result<ResourcePatchRequest> {
+    serde_json::from_value(patch)
+        .context("a patch may have the members `spec`, `labels` and `references`")
 }
 
 /// The members that the patch names, each merged into what is stored.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use hyperfleet_api_types::BASE_PATH;
-use hyperfleet_command_api::{BuildInfo, CommandState, MappingMetrics};
+use hyperfleet_command_api::{BuildInfo, CommandState};
 use hyperfleet_domain::Registry;
-use hyperfleet_event_store::EventStore;
+use hyperfleet_event_store::{EventStore, receipt};
 use hyperfleet_projections::{QueryState, run_catch_up};
 use hyperfleet_runtime::health::Health;
-use hyperfleet_runtime::http::{self, HttpMetrics};
+use hyperfleet_runtime::http::{self, HttpMetrics, Limits, RequestLimits};
+use prometheus::core::Collector;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -61,8 +62,9 @@ impl Api {
         let pool = store.pool().clone();
         let state = Health::new(move || ping(pool.clone()));
         let http_metrics = HttpMetrics::register(metrics, "api", env!("CARGO_PKG_VERSION"))?;
-        let mapping_metrics = MappingMetrics::register(metrics)?;
-        let routes = http_metrics.count(routes(store, registry, mapping_metrics));
+        let limits = RequestLimits::new(Limits::default());
+        register(metrics, limits.collectors())?;
+        let routes = http_metrics.count(limits.around(routes(store, registry, metrics)?));
         let side = shutdown.child_token();
         let api = serve(
             listen.host,
@@ -94,7 +96,12 @@ impl Api {
         )
         .await?;
         let (following, ended) = (store.clone(), shutdown.clone());
-        let catch_up = tokio::spawn(async move { run_catch_up(&following, ended).await });
+        let catch_up = tokio::spawn(async move {
+            tokio::join!(
+                run_catch_up(&following, ended.clone()),
+                receipt::run_purge(&following, ended)
+            );
+        });
         state.ready();
         Ok(Self {
             api,
@@ -137,7 +144,11 @@ impl Api {
     }
 }
 
-fn routes(store: &EventStore, registry: Arc<Registry>, mapping: MappingMetrics) -> Router {
+fn routes(
+    store: &EventStore,
+    registry: Arc<Registry>,
+    metrics: &prometheus::Registry,
+) -> anyhow::Result<Router> {
     let document = openapi::document(&registry);
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: store.pool().clone(),
@@ -156,13 +167,23 @@ fn routes(store: &EventStore, registry: Arc<Registry>, mapping: MappingMetrics) 
         environment::clock(),
         environment::ids(),
         build,
-    )
-    .with_mapping_metrics(mapping);
+    );
+    register(metrics, state.handler.metrics().collectors())?;
     let commands = hyperfleet_command_api::routes::router(state);
     let routes = queries
         .merge(commands)
         .merge(hyperfleet_command_api::routes::openapi_router(&document));
-    http::compressed(routes, BASE_PATH)
+    Ok(http::compressed(routes, BASE_PATH))
+}
+
+fn register(
+    metrics: &prometheus::Registry,
+    collectors: Vec<Box<dyn Collector>>,
+) -> anyhow::Result<()> {
+    for collector in collectors {
+        metrics.register(collector)?;
+    }
+    Ok(())
 }
 
 async fn ping(pool: PgPool) -> Result<(), String> {

@@ -31,20 +31,19 @@ pub(crate) struct Dev {
 impl Dev {
     /// Starts on free ports and waits until the API's address is printed, which is when it answers.
     pub(crate) async fn start(data_dir: &Path) -> Self {
+        Self::start_role(&["dev", "--job-delay", "200"], data_dir).await
+    }
+
+    /// As [`Self::start`], the API alone: nothing works on what is created.
+    pub(crate) async fn start_api(data_dir: &Path) -> Self {
+        Self::start_role(&["api"], data_dir).await
+    }
+
+    async fn start_role(role: &[&str], data_dir: &Path) -> Self {
         let mut process = hyperfleet()
-            .args([
-                "dev",
-                "--port",
-                "0",
-                "--health-port",
-                "0",
-                "--metrics-port",
-                "0",
-                "--job-delay",
-                "200",
-                "--log-level",
-                "warn",
-            ])
+            .args(role)
+            .args(["--port", "0", "--health-port", "0", "--metrics-port", "0"])
+            .args(["--log-level", "warn"])
             .arg("--data-dir")
             .arg(data_dir)
             .stdout(Stdio::piped())
@@ -57,10 +56,10 @@ impl Dev {
                     return url.trim().to_owned();
                 }
             }
-            panic!("hyperfleet dev ended before it printed its address");
+            panic!("hyperfleet {role:?} ended before it printed its address");
         })
         .await
-        .expect("hyperfleet dev starts in time");
+        .expect("it starts in time");
         Self {
             process,
             url,

@@ -10,4 +10,6 @@ mod crash;
 mod demo;
 mod dev;
 mod faults;
+mod keyed_crash;
 mod lifecycle;
+mod shutdown;

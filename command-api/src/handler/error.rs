@@ -4,12 +4,28 @@ use hyperfleet_domain::resource::Refusal;
 use hyperfleet_domain::upcast::UpcastError;
 use hyperfleet_event_store::{AppendError, Error as StoreError};
 
+use super::conditions::Outcome;
+
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// The rules refuse it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The resource is not at a version that the caller expects.
+    #[error("resource {id} is at version {}, which is not an expected one", current.version)]
+    Outdated {
+        /// The resource.
+        id: String,
+        /// What it is now.
+        current: Box<Outcome>,
+    },
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// A receipt is not what this API writes.
+    #[error("the stored answer of an earlier request cannot be read")]
+    UnreadableReceipt(#[source] serde_json::Error),
     /// Others kept changing the same resource.
     #[error("resource {id} was changed by others {attempts} times while this command was decided")]
     TooManyConflicts {
@@ -57,6 +73,9 @@ impl CommandError {
             Self::Load(error) => error.is_unavailable(),
             Self::Append(error) => error.is_unavailable(),
             Self::Refused(_)
+            | Self::Outdated { .. }
+            | Self::KeyReused
+            | Self::UnreadableReceipt(_)
             | Self::UnreadableState { .. }
             | Self::UnreadableEvent { .. }
             | Self::Unwritable(_) => false,

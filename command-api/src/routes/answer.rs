@@ -1,16 +1,16 @@
 //! Answers of the write routes, and which refusal or failure becomes which problem.
 
-use axum::Json;
-use axum::http::StatusCode;
-use axum::http::header::{HeaderName, VARY};
+use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, VARY};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyperfleet_api_types::FieldError;
 use hyperfleet_api_types::problem::{Fault, ProblemCode, codes};
 use hyperfleet_domain::resource::{Refusal, RefusalClass};
-use hyperfleet_runtime::http::FaultResponse;
-use serde::Serialize;
+use hyperfleet_runtime::http::{EntityTag, FaultResponse};
+use serde::{Deserialize, Serialize};
 
 use crate::handler::CommandError;
+use crate::handler::conditions::Outcome;
 
 /// What a write route answers.
 pub(crate) type Answer = Result<Response, Failure>;
@@ -20,6 +20,8 @@ pub(crate) type Answer = Result<Response, Failure>;
 pub(crate) enum Failure {
     /// It is refused, or failed.
     Fault(Fault),
+    /// The resource is at another version than the caller expects; it is told which.
+    Outdated(EntityTag),
     /// A report that is outdated: dropped without an error, so that its sender does not try again.
     Discarded,
 }
@@ -36,6 +38,12 @@ impl From<CommandError> for Failure {
         let cause = hyperfleet_runtime::error_chain(&error);
         match error {
             CommandError::Refused(refusal) => refusal.into(),
+            CommandError::Outdated { current, .. } => Self::Outdated(current.tag()),
+            CommandError::KeyReused => Self::Fault(Fault::new(
+                codes::IDEMPOTENCY_KEY_REUSE,
+                "the Idempotency-Key was used for another request; \
+                 a new request needs a new key",
+            )),
             CommandError::TooManyConflicts { .. } => {
                 tracing::warn!(error = cause, "a command was given up");
                 Self::Fault(Fault::new(
@@ -102,7 +110,8 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
             Self::Fault(fault) => FaultResponse(fault).into_response(),
-            Self::Discarded => no_content(),
+            Self::Outdated(current) => outdated(&current),
+            Self::Discarded => Answered::no_content().into_response(),
         }
     }
 }
@@ -110,14 +119,73 @@ impl IntoResponse for Failure {
 /// Answers about resources depend on who asks, so shared caches must keep them apart.
 const VARY_BY_CALLER: [(HeaderName, &str); 1] = [(VARY, "Authorization")];
 
-/// A JSON document with a status.
-pub(crate) fn document<T: Serialize>(status: StatusCode, document: &T) -> Response {
-    (status, VARY_BY_CALLER, Json(document)).into_response()
+/// An answer as it is given, and kept for a caller that asks again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    /// The JSON document, to the byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
 }
 
-/// 204 without a body.
-pub(crate) fn no_content() -> Response {
-    (StatusCode::NO_CONTENT, VARY_BY_CALLER).into_response()
+impl Answered {
+    /// A JSON document with a status.
+    pub(crate) fn document<T: Serialize>(status: StatusCode, document: &T) -> Self {
+        Self {
+            status: status.as_u16(),
+            etag: None,
+            // Documents are plain data; writing them cannot fail.
+            body: Some(serde_json::to_string(document).unwrap_or_default()),
+        }
+    }
+
+    /// The resource as it is after a command, with its entity tag.
+    pub(crate) fn resource(status: StatusCode, outcome: &Outcome) -> Self {
+        Self {
+            etag: Some(outcome.tag().to_string()),
+            ..Self::document(status, &outcome.resource.document())
+        }
+    }
+
+    /// 204 without a body.
+    pub(crate) fn no_content() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT.as_u16(),
+            etag: None,
+            body: None,
+        }
+    }
+}
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let mut response = match self.body {
+            Some(body) => {
+                const JSON: HeaderValue = HeaderValue::from_static("application/json");
+                (status, VARY_BY_CALLER, [(CONTENT_TYPE, JSON)], body).into_response()
+            }
+            None => (status, VARY_BY_CALLER).into_response(),
+        };
+        if let Some(etag) = self.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+            response.headers_mut().insert(ETAG, etag);
+        }
+        response
+    }
+}
+
+/// 412 with the tag of the resource as it is.
+fn outdated(current: &EntityTag) -> Response {
+    let detail = format!(
+        "the resource was changed meanwhile: its entity tag is {current}; \
+         read it again and decide again"
+    );
+    let mut response =
+        FaultResponse(Fault::new(codes::PRECONDITION_FAILED, detail)).into_response();
+    response.headers_mut().insert(ETAG, current.header_value());
+    response
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ use hyperfleet_domain::registry::ServedKind;
 use hyperfleet_domain::resource::{Command, CreateResource, ReferenceInput, References, Refusal};
 
 use super::KindState;
-use super::answer::{self, Answer};
+use super::answer::{Answer, Answered};
+use super::carry_out::{Task, carry_out};
 use super::request::{Body, Caller, CollectionPath, Ids, ResourcePath, now};
 use crate::decode::{self, CreateBody, Reference};
 use crate::handler::Target;
+use crate::handler::conditions::Outcome;
 
 pub(crate) async fn create(
     State(state): State<KindState>,
@@ -37,7 +39,7 @@ pub(crate) async fn create(
         },
         true,
     );
-    run(&state, &caller, &target, command).await
+    run(&state, &caller, &target, command, &bytes).await
 }
 
 /// `POST` of a resource of any top-level kind, which the body names.
@@ -58,7 +60,7 @@ pub(crate) async fn create_of_any_kind(
         id: command.id.clone(),
         owner: None,
     };
-    run(&state, &caller, &target, command).await
+    run(&state, &caller, &target, command, &bytes).await
 }
 
 fn command(
@@ -86,15 +88,16 @@ async fn run(
     caller: &Caller,
     target: &Target,
     command: CreateResource,
+    body: &[u8],
 ) -> Answer {
-    let command = Command::Create(command);
-    let metadata = caller.metadata(&command);
-    let resource = state
-        .command
-        .handler
-        .handle(target, &command, &metadata)
-        .await?;
-    Ok(answer::document(StatusCode::CREATED, &resource.document()))
+    let task = Task {
+        target,
+        command: &Command::Create(command),
+        caller,
+        body,
+    };
+    let answer = |outcome: &Outcome| Answered::resource(StatusCode::CREATED, outcome);
+    Ok(carry_out(state, task, answer).await?.0)
 }
 
 /// References as the domain takes them. An empty id is an absent one.

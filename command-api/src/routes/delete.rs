@@ -8,10 +8,12 @@ use hyperfleet_domain::registry::ServedKind;
 use hyperfleet_domain::resource::{Command, DeleteResource, ForceDeleteResource, Refusal};
 
 use super::KindState;
-use super::answer::{self, Answer, Failure};
+use super::answer::{Answer, Answered, Failure};
+use super::carry_out::{Task, carry_out};
 use super::request::{Body, Caller, Ids, ResourcePath, now};
 use crate::decode;
 use crate::handler::CommandError;
+use crate::handler::conditions::Outcome;
 
 pub(crate) async fn delete(
     State(state): State<KindState>,
@@ -23,14 +25,16 @@ pub(crate) async fn delete(
         actor: caller.identity.actor.clone(),
     });
     let target = state.target(&path, true);
-    let metadata = caller.metadata(&command);
-    let outcome = state
-        .command
-        .handler
-        .handle(&target, &command, &metadata)
-        .await;
-    let resource = outcome.map_err(|error| missing(&state, error))?;
-    Ok(answer::document(StatusCode::ACCEPTED, &resource.document()))
+    let task = Task {
+        target: &target,
+        command: &command,
+        caller: &caller,
+        body: &[],
+    };
+    let answer = |outcome: &Outcome| Answered::resource(StatusCode::ACCEPTED, outcome);
+    let carried_out = carry_out(&state, task, answer).await;
+    let (response, _) = carried_out.map_err(|error| missing(&state, error))?;
+    Ok(response)
 }
 
 /// A deletion on a kind's flat route that finds nothing names no id (API contract v1).
@@ -57,20 +61,24 @@ pub(crate) async fn force_delete(
         actor: caller.identity.actor.clone(),
     });
     let target = state.target(&path, true);
-    let metadata = caller.metadata(&command);
-    let resource = state
-        .command
-        .handler
-        .handle(&target, &command, &metadata)
-        .await?;
-    let children: Vec<&str> = resource.children.keys().map(String::as_str).collect();
-    tracing::info!(
-        resource_kind = resource.kind,
-        resource_id = resource.id,
-        caller = caller.identity.actor,
-        reason,
-        child_resource_ids = children.join(","),
-        "Force-deleting resource"
-    );
-    Ok(answer::no_content())
+    let task = Task {
+        target: &target,
+        command: &command,
+        caller: &caller,
+        body: &bytes,
+    };
+    let (response, outcome) = carry_out(&state, task, |_| Answered::no_content()).await?;
+    if let Some(outcome) = outcome {
+        let resource = outcome.resource;
+        let children: Vec<&str> = resource.children.keys().map(String::as_str).collect();
+        tracing::info!(
+            resource_kind = resource.kind,
+            resource_id = resource.id,
+            caller = caller.identity.actor,
+            reason,
+            child_resource_ids = children.join(","),
+            "Force-deleting resource"
+        );
+    }
+    Ok(response)
 }

@@ -5,10 +5,12 @@ use axum::http::StatusCode;
 use hyperfleet_domain::resource::{Command, PatchResource};
 
 use super::KindState;
-use super::answer::{self, Answer};
+use super::answer::{Answer, Answered};
+use super::carry_out::{Task, carry_out};
 use super::create::references;
 use super::request::{Body, Caller, Ids, ResourcePath, now};
 use crate::decode::{self, PatchBody};
+use crate::handler::conditions::Outcome;
 
 pub(crate) async fn patch(
     State(state): State<KindState>,
@@ -19,7 +21,7 @@ pub(crate) async fn patch(
     // Only an id that can exist makes the spec be checked before the resource is looked up.
     let declares_schema = state.declares_schema && uuid::Uuid::parse_str(&path.id).is_ok();
     let body = decode::patch(&bytes, declares_schema)?;
-    change(&state, &path, &caller, body).await
+    change(&state, &path, &caller, body, &bytes).await
 }
 
 /// `PATCH` on a resource of any kind: only the resource tells whether its kind has a spec schema, so
@@ -40,7 +42,7 @@ pub(crate) async fn patch_of_any_kind(
     if descriptor.is_some_and(|descriptor| descriptor.spec_schema_name.is_some()) {
         body = decode::patch(&bytes, true)?;
     }
-    change(&state, &path, &caller, body).await
+    change(&state, &path, &caller, body, &bytes).await
 }
 
 async fn change(
@@ -48,6 +50,7 @@ async fn change(
     path: &ResourcePath,
     caller: &Caller,
     body: PatchBody,
+    bytes: &[u8],
 ) -> Answer {
     let command = Command::Patch(PatchResource {
         spec: body.spec,
@@ -57,11 +60,12 @@ async fn change(
         actor: caller.identity.actor.clone(),
     });
     let target = state.target(path, true);
-    let metadata = caller.metadata(&command);
-    let resource = state
-        .command
-        .handler
-        .handle(&target, &command, &metadata)
-        .await?;
-    Ok(answer::document(StatusCode::OK, &resource.document()))
+    let task = Task {
+        target: &target,
+        command: &command,
+        caller,
+        body: bytes,
+    };
+    let answer = |outcome: &Outcome| Answered::resource(StatusCode::OK, outcome);
+    Ok(carry_out(state, task, answer).await?.0)
 }

@@ -7,9 +7,11 @@ use hyperfleet_domain::adapter_status::AdapterMetadata;
 use hyperfleet_domain::resource::{Command, ReportAdapterStatus, ReportedCondition};
 
 use super::KindState;
-use super::answer::{self, Answer};
+use super::answer::{Answer, Answered};
+use super::carry_out::{Task, carry_out};
 use super::request::{Body, Caller, Ids, ResourcePath, now};
 use crate::decode;
+use crate::handler::conditions::Outcome;
 
 /// 201 with the status as stored; 204 when the report is outdated and dropped.
 pub(crate) async fn report(
@@ -40,16 +42,17 @@ pub(crate) async fn report(
     });
     // A nested statuses route never looks the parent up by itself.
     let target = state.target(&path, false);
-    let recorded = caller.metadata(&command);
-    let resource = state
-        .command
-        .handler
-        .handle(&target, &command, &recorded)
-        .await?;
-    match resource.statuses.get(&adapter) {
-        Some(status) => Ok(answer::document(StatusCode::CREATED, status)),
-        None => Ok(answer::no_content()),
-    }
+    let task = Task {
+        target: &target,
+        command: &command,
+        caller: &caller,
+        body: &bytes,
+    };
+    let answer = |outcome: &Outcome| match outcome.resource.statuses.get(&adapter) {
+        Some(status) => Answered::document(StatusCode::CREATED, status),
+        None => Answered::no_content(),
+    };
+    Ok(carry_out(&state, task, answer).await?.0)
 }
 
 fn metadata(sent: AdapterStatusMetadata) -> AdapterMetadata {

@@ -2,8 +2,8 @@
 
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_domain::metadata::EventMetadata;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::answer::Failure;
+use super::carry_out::RequestConditions;
 use super::{KindState, MAX_BODY_BYTES};
 use crate::identity::Identity;
 
@@ -51,6 +52,10 @@ pub(crate) struct Caller {
     pub(crate) identity: Identity,
     request_id: String,
     traceparent: Option<String>,
+    pub(crate) method: Method,
+    /// Without query and trailing slash.
+    pub(crate) path: String,
+    pub(crate) conditions: RequestConditions,
 }
 
 impl Caller {
@@ -62,7 +67,7 @@ impl Caller {
             causation_id: self.request_id.clone(),
             traceparent: self.traceparent.clone(),
             command: command.name().to_owned(),
-            idempotency_key: None,
+            idempotency_key: self.conditions.key().map(str::to_owned),
         }
     }
 }
@@ -74,12 +79,17 @@ impl FromRequestParts<KindState> for Caller {
         let Ok(identity) = Identity::from_request_parts(parts, state).await;
         let traceparent = parts.headers.get("traceparent");
         let traceparent = traceparent.and_then(|value| value.to_str().ok());
+        let path = parts.uri.path();
+        let conditions = RequestConditions::read(&parts.headers, &parts.method, path)?;
         Ok(Self {
             identity,
             request_id: RequestId::of(&parts.extensions),
             traceparent: traceparent
                 .filter(|text| is_traceparent(text))
                 .map(str::to_owned),
+            method: parts.method.clone(),
+            path: path.to_owned(),
+            conditions,
         })
     }
 }

@@ -152,6 +152,17 @@ impl Resource {
         format!("{}/{scope}/{}", self.kind, self.name)
     }
 
+    /// Moves whenever liveness moves what users see of this resource, as long as nothing else does:
+    /// the ages of the conditions, added up. They only ever move forward between two events, so
+    /// equal marks of one version mean equal documents.
+    pub fn liveness_mark(&self) -> u64 {
+        let ages = self.conditions.iter().map(|condition| {
+            let age = condition.last_updated_time - self.created_time;
+            age.num_microseconds().unwrap_or_default().cast_unsigned()
+        });
+        ages.fold(0, u64::wrapping_add)
+    }
+
     /// The canonical form without liveness, for comparing a live read model with a fold of the
     /// log: reports that only said "still so" move `last_report_time` of a status and
     /// `last_updated_time` of conditions, and are not in the log.

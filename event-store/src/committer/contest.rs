@@ -12,7 +12,7 @@ use crate::append::{Append, AppendError, StreamId};
 pub(super) enum Standing {
     /// It is part of this commit.
     Winning,
-    /// It lost, by version or by claim.
+    /// It lost, by version, by receipt or by claim.
     Lost(AppendError),
     /// An earlier transaction of the batch wants one of its streams.
     Rival,
@@ -124,6 +124,7 @@ mod tests {
         Queued {
             texts: appends.iter().map(EventText::of).collect(),
             appends,
+            receipt: None,
             answer: oneshot::channel().0,
         }
     }

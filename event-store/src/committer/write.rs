@@ -1,11 +1,12 @@
 //! One batch, one transaction.
 //!
-//! In order: lock the stream heads, drop who lost by version; take claims, drop who lost by claim; run
+//! In order: lock the stream heads, drop who lost by version; write receipts and take claims, drop who
+//! lost by either; run
 //! the inline projection on the winners; last, in one statement, move the heads, take the position lock,
 //! insert the events and notify. The lock is therefore held for one statement and the commit.
 //!
-//! Deadlocks between processes cannot arise: heads are locked in order, then claims in order, and the
-//! position lock comes last. Streams that do not exist yet have no head to lock; the primary key of
+//! Deadlocks between processes cannot arise: heads are locked in order, then receipts, then claims, each in
+//! order, and the position lock comes last. Streams that do not exist yet have no head to lock; the primary key of
 //! `events` tells two creators apart, and the second one tries again and loses.
 
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::contest::Standing;
 use super::rows::Rows;
-use super::{EventText, Queued, claims, contest};
+use super::{EventText, Queued, claims, contest, receipts};
 use crate::append::{Append, StreamId};
 use crate::error::is_connection_failure;
 use crate::inline::{InlineProjection, StreamChange};
@@ -87,7 +88,9 @@ pub(super) async fn write(
     let (heads, recorded_at) = lock_heads(&mut transaction, batch).await?;
     let head = |stream: &StreamId| heads.get(stream).map_or(0, |head| head.version);
     let mut standings = contest::by_version(batch, head);
+    receipts::take(&mut transaction, batch, &mut standings).await?;
     claims::settle(&mut transaction, batch, &mut standings).await?;
+    receipts::give_back(&mut transaction, batch, &standings).await?;
     contest::settle_rivals(batch, head, &mut standings);
     let winners: Vec<(&Append, &[EventText])> = contest::winners(batch, &standings).collect();
     if let Some(projection) = projection {

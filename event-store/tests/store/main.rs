@@ -16,3 +16,4 @@ mod fixture;
 mod lost_answer;
 mod order;
 mod projection;
+mod receipts;

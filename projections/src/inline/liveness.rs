@@ -12,61 +12,69 @@ use sqlx::{PgConnection, Row};
 
 use super::{Change, unwritable};
 
-/// The stored states of the resources in `quiet`, by id. Locks the rows of all changes in the order
-/// of ids, so that nothing moves between reading and writing.
+/// The stored states of the resources that existed before, by id. Locks their rows in the order of
+/// ids, so that nothing moves between reading and writing.
 pub(super) async fn read(
     connection: &mut PgConnection,
     changes: &[Change],
-    quiet: &[&str],
 ) -> Result<BTreeMap<String, Resource>, sqlx::Error> {
-    let all: Vec<&str> = changes
+    let ids: Vec<&str> = changes
         .iter()
+        .filter(|change| change.existed)
         .map(|change| change.resource.id.as_str())
         .collect();
-    let rows = sqlx::query(
-        "SELECT id, CASE WHEN id = ANY($2) THEN state END AS state FROM resources
-         WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-    )
-    .bind(all)
-    .bind(quiet)
-    .fetch_all(connection)
-    .await?;
-    let mut stored = BTreeMap::new();
-    for row in rows {
-        let state: Option<Value> = row.try_get("state")?;
-        if let Some(state) = state {
-            let resource = Resource::deserialize(&state).map_err(unwritable)?;
-            stored.insert(row.try_get("id")?, resource);
-        }
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
     }
-    Ok(stored)
+    let rows =
+        sqlx::query("SELECT id, state FROM resources WHERE id = ANY($1) ORDER BY id FOR UPDATE")
+            .bind(ids)
+            .fetch_all(connection)
+            .await?;
+    rows.iter()
+        .map(|row| {
+            let state: Value = row.try_get("state")?;
+            let resource = Resource::deserialize(&state).map_err(unwritable)?;
+            Ok((row.try_get("id")?, resource))
+        })
+        .collect()
 }
 
-/// Takes over what is newer in the stored states.
+/// Takes over what is newer in the stored states. Beside events only what adapters reported: the
+/// conditions are recorded with the events as they were decided.
 pub(super) fn merge(changes: &mut [Change], stored: &BTreeMap<String, Resource>) {
     for change in changes {
-        if let Some(stored) = stored.get(&change.resource.id) {
+        let Some(stored) = stored.get(&change.resource.id) else {
+            continue;
+        };
+        if change.is_quiet {
             adopt(&mut change.resource, stored);
+        } else {
+            adopt_statuses(&mut change.resource, stored);
         }
     }
 }
 
 /// Moves the times of `resource` forward to those of `other` where both say the same.
 pub(crate) fn adopt(resource: &mut Resource, other: &Resource) {
-    for (adapter, status) in &mut resource.statuses {
-        if let Some(known) = other.statuses.get(adapter)
-            && known.last_report_time > status.last_report_time
-            && known.clone().without_liveness() == status.clone().without_liveness()
-        {
-            status.last_report_time = known.last_report_time;
-        }
-    }
+    adopt_statuses(resource, other);
     for condition in &mut resource.conditions {
         if let Some(known) = other.condition(&condition.r#type)
             && known.last_updated_time > condition.last_updated_time
             && known.clone().without_liveness() == condition.clone().without_liveness()
         {
             condition.last_updated_time = known.last_updated_time;
+        }
+    }
+}
+
+fn adopt_statuses(resource: &mut Resource, other: &Resource) {
+    for (adapter, status) in &mut resource.statuses {
+        if let Some(known) = other.statuses.get(adapter)
+            && known.last_report_time > status.last_report_time
+            && known.clone().without_liveness() == status.clone().without_liveness()
+        {
+            status.last_report_time = known.last_report_time;
         }
     }
 }

@@ -84,6 +84,14 @@ impl Order {
         sql.push_str(if descending { "id DESC" } else { "id ASC" });
         sql
     }
+
+    /// The columns and whether they descend, the tie-breaker last: the order as
+    /// [`crate::keyset`] compares rows.
+    pub(crate) fn directed_columns(&self) -> Vec<(&'static str, bool)> {
+        let terms = self.terms.iter().map(|term| (term.column, term.descending));
+        let descending = self.terms.last().is_some_and(|term| term.descending);
+        terms.chain([("id", descending)]).collect()
+    }
 }
 
 fn parse_term(text: &str) -> Result<Term, OrderError> {

@@ -1,16 +1,17 @@
 //! Answers of the query routes, and how a failure becomes one.
 
 use axum::Json;
-use axum::http::header::{HeaderName, VARY};
+use axum::http::HeaderMap;
+use axum::http::header::{ETAG, HeaderName, VARY};
 use axum::response::{IntoResponse, Response};
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_domain::resource::Resource;
-use hyperfleet_runtime::http::FaultResponse;
+use hyperfleet_runtime::http::{EntityTag, EntityTags, FaultResponse, not_modified};
 use serde::Serialize;
 
 use super::fields::Fields;
 use crate::error::Error;
-use crate::resource_view::{Page, Paged};
+use crate::resource_view::{Page, Paged, Versioned};
 
 /// What a query route answers.
 pub(crate) type Answer = Result<Response, Failure>;
@@ -56,6 +57,8 @@ struct List<T> {
     page: u32,
     size: usize,
     total: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
 }
 
 /// 200 with a JSON document.
@@ -63,21 +66,48 @@ pub(crate) fn document<T: Serialize>(document: &T) -> Response {
     (VARY_BY_CALLER, Json(document)).into_response()
 }
 
+/// 200 with a resource and its entity tag; 304 when the caller has this very representation.
+pub(crate) fn resource(found: &Versioned, fields: &Fields, headers: &HeaderMap) -> Answer {
+    let tag = EntityTag::of(found.version, found.resource.liveness_mark());
+    let known = EntityTags::if_none_match(headers)?;
+    let mut response = if known.is_some_and(|known| known.include(&tag)) {
+        (VARY_BY_CALLER, not_modified(&tag)).into_response()
+    } else {
+        document(&fields.of_resource(&found.resource))
+    };
+    response.headers_mut().insert(ETAG, tag.header_value());
+    Ok(response)
+}
+
 /// 200 with one page.
 pub(crate) fn list<T: Serialize>(page: Page, paged: Paged<T>) -> Response {
+    list_with(page, paged, None)
+}
+
+fn list_with<T: Serialize>(
+    page: Page,
+    paged: Paged<T>,
+    next_page_token: Option<String>,
+) -> Response {
     document(&List {
         page: page.number,
         size: paged.items.len(),
         total: paged.total,
         items: paged.items,
+        next_page_token,
     })
 }
 
-/// 200 with one page of resources, of each what was asked for.
-pub(crate) fn resource_list(page: Page, paged: &Paged<Resource>, fields: &Fields) -> Response {
+/// 200 with one page of resources, of each what was asked for, and how to go on for a caller that walks.
+pub(crate) fn resource_list(
+    page: Page,
+    paged: &Paged<Resource>,
+    fields: &Fields,
+    next_page_token: Option<String>,
+) -> Response {
     let items = paged.items.iter().map(|item| fields.of_resource(item));
     let (items, total) = (items.collect(), paged.total);
-    list(page, Paged { items, total })
+    list_with(page, Paged { items, total }, next_page_token)
 }
 
 /// No live resource of that kind has that id, here.

@@ -1,38 +1,40 @@
 //! Reading resources and their lists.
 
 use axum::extract::{Query, State};
-use hyperfleet_domain::resource::Resource;
+use axum::http::{HeaderMap, Uri};
 
 use super::KindState;
 use super::answer::{self, Answer, Failure};
 use super::fields::Fields;
 use super::parameters::{self, Ids, Parameters};
-use crate::resource_view::{self, Filter};
+use super::walk::Walk;
+use crate::resource_view::{self, Filter, Versioned};
 
 pub(crate) async fn list(
     State(state): State<KindState>,
+    uri: Uri,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
-    list_filtered(&state, None, &parameters).await
+    list_filtered(&state, None, &uri, &parameters).await
 }
 
 pub(crate) async fn list_nested(
     State(state): State<KindState>,
     Ids(parent_id): Ids<String>,
+    uri: Uri,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     require_parent(&state, &parent_id).await?;
-    list_filtered(&state, Some(parent_id), &parameters).await
+    list_filtered(&state, Some(parent_id), &uri, &parameters).await
 }
 
 async fn list_filtered(
     state: &KindState,
     owner_id: Option<String>,
+    uri: &Uri,
     parameters: &Parameters,
 ) -> Answer {
-    let page = parameters::page(parameters)?;
-    let order = parameters::order(parameters)?;
-    let fields = Fields::of(parameters)?;
+    let walk = Walk::read(uri, parameters)?;
     let kind = listed_kind(state, parameters)?;
     parameters::refuse_unsupported_filters(parameters)?;
     let filter = Filter {
@@ -40,8 +42,7 @@ async fn list_filtered(
         owner_id,
         name: parameters::text(parameters, "name")?.map(str::to_owned),
     };
-    let found = resource_view::list(&state.query.pool, &filter, &order, page).await?;
-    Ok(answer::resource_list(page, &found, &fields))
+    walk.answer(&state.query, &filter).await
 }
 
 /// The kind that a list holds: that of the route; where every kind is served, the one asked for.
@@ -60,21 +61,21 @@ pub(crate) async fn read(
     State(state): State<KindState>,
     Ids(id): Ids<String>,
     Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
 ) -> Answer {
-    let resource = require(&state, &id, None).await?;
-    let fields = Fields::of(&parameters)?;
-    Ok(answer::document(&fields.of_resource(&resource)))
+    let found = require(&state, &id, None).await?;
+    answer::resource(&found, &Fields::of(&parameters)?, &headers)
 }
 
 pub(crate) async fn read_nested(
     State(state): State<KindState>,
     Ids((parent_id, id)): Ids<(String, String)>,
     Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
 ) -> Answer {
     require_parent(&state, &parent_id).await?;
-    let resource = require(&state, &id, Some(&parent_id)).await?;
-    let fields = Fields::of(&parameters)?;
-    Ok(answer::document(&fields.of_resource(&resource)))
+    let found = require(&state, &id, Some(&parent_id)).await?;
+    answer::resource(&found, &Fields::of(&parameters)?, &headers)
 }
 
 /// The live resource of the route's kind, owned by `owner_id` when one is given.
@@ -82,9 +83,9 @@ pub(crate) async fn require(
     state: &KindState,
     id: &str,
     owner_id: Option<&str>,
-) -> Result<Resource, Failure> {
-    let found = resource_view::get(&state.query.pool, id).await?;
-    let found = found.filter(|resource| {
+) -> Result<Versioned, Failure> {
+    let found = resource_view::get_versioned(&state.query.pool, id).await?;
+    let found = found.filter(|Versioned { resource, .. }| {
         let owner = resource.owner.as_ref().map(|owner| owner.id.as_str());
         state.kind.serves(&resource.kind) && owner_id.is_none_or(|expected| owner == Some(expected))
     });

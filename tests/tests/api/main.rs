@@ -2,6 +2,7 @@
 //! number of the conformance case.
 
 mod concurrency;
+mod conditional_requests;
 mod conformance_conditions;
 mod conformance_create;
 mod conformance_delete;
@@ -16,8 +17,12 @@ mod conformance_root;
 mod conformance_transport;
 mod fleet_summary;
 mod history;
+mod idempotency;
+mod limits;
 mod openapi;
+mod page_tokens;
 mod problems;
+mod races;
 mod read_your_writes;
 mod reconcile_queue;
 mod replay;

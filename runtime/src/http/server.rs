@@ -1,0 +1,159 @@
+//! Accepting connections and serving requests on them.
+//!
+//! Invariants:
+//! - a connection on which no complete request head arrives is closed after [`HEADER_TIMEOUT`],
+//!   whether its client is slow, silent, or only keeps it open;
+//! - from shutdown on nothing new is accepted, but what the kernel accepted before is served, every
+//!   request that was begun is answered, and each connection ends with the answer that is open on it;
+//! - whatever is still open when the drain is over is cut off.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::serve::{Listener, ListenerExt as _};
+use futures::FutureExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+/// How long a client may take for a request's head, from the moment the server waits for it.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What may be read ahead of a connection, in bytes: a request's head must fit. Twice the limit for
+/// headers, so that a request a little beyond that limit is answered with the reason.
+const READ_BUFFER_BYTES: usize = 2 * super::MAX_HEADER_BYTES;
+
+/// How long a connection that was just made may take to begin its first request at shutdown.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+
+/// The address that a request came from, in its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// Serves until shutdown, then finishes open requests for at most `drain`.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> io::Result<()> {
+    // Answers are written at once and whole; waiting for more to send would only delay them.
+    let prompt = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection stays with delays");
+        }
+    });
+    serve_on(prompt, router, shutdown, drain, HEADER_TIMEOUT).await;
+    Ok(())
+}
+
+/// As [`serve`], on any kind of listener and with another time for a request's head.
+pub async fn serve_on<L>(
+    mut listener: L,
+    router: Router,
+    shutdown: CancellationToken,
+    drain: Duration,
+    header_timeout: Duration,
+) where
+    L: Listener<Addr = SocketAddr>,
+{
+    let server = Server {
+        router,
+        shutdown: shutdown.clone(),
+        cut_off: CancellationToken::new(),
+        connections: TaskTracker::new(),
+        header_timeout,
+    };
+    // Failures to accept, such as no free file descriptors, are logged and waited for in there.
+    while let Some((stream, peer)) = shutdown.run_until_cancelled(listener.accept()).await {
+        server.connect(stream, peer);
+    }
+    // These clients are connected and may have sent a request; closing the listener would cut them off.
+    while let Some((stream, peer)) = listener.accept().now_or_never() {
+        server.connect(stream, peer);
+    }
+    drop(listener);
+    server.connections.close();
+    if tokio::time::timeout(drain, server.connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            drain_seconds = drain.as_secs(),
+            "open requests were cut off at shutdown"
+        );
+        server.cut_off.cancel();
+    }
+}
+
+struct Server {
+    router: Router,
+    shutdown: CancellationToken,
+    cut_off: CancellationToken,
+    connections: TaskTracker,
+    header_timeout: Duration,
+}
+
+impl Server {
+    fn connect<S>(&self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let router = self.router.clone();
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            begins.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(PeerAddress(peer));
+            router.clone().oneshot(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .max_buf_size(READ_BUFFER_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let (shutdown, cut_off) = (self.shutdown.clone(), self.cut_off.clone());
+        self.connections.spawn(async move {
+            let mut connection = pin!(connection);
+            let served = async {
+                tokio::select! {
+                    served = connection.as_mut() => return served,
+                    () = shutdown.cancelled() => {}
+                }
+                // hyper ends a connection at once on which it has read nothing yet, although a
+                // request may be on its way.
+                let first_request = poll_fn(|context| match connection.as_mut().poll(context) {
+                    Poll::Ready(served) => Poll::Ready(Some(served)),
+                    Poll::Pending if begun.load(Ordering::Relaxed) => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                });
+                let first_request = tokio::time::timeout(FIRST_REQUEST_GRACE, first_request);
+                if let Ok(Some(served)) = first_request.await {
+                    return served;
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            };
+            if let Some(Err(error)) = cut_off.run_until_cancelled(served).await {
+                tracing::debug!(error = %error, peer = %peer, "a connection ended badly");
+            }
+        });
+    }
+}
