@@ -1,5 +1,5 @@
-//! The inline projection: the resource view, the adapter statuses and the reconcile queue, written
-//! in the transaction that appends the events.
+//! The inline projection: the resource view with what searches look up, the adapter statuses and
+//! the reconcile queue, written in the transaction that appends the events.
 //!
 //! Invariants:
 //! - Everything is written set-based: a batch costs a fixed number of statements.
@@ -10,6 +10,7 @@
 //! - A change without events is liveness: rows are written, nothing becomes due. Liveness of
 //!   several adapters at once is merged, never overwritten.
 
+mod condition_rows;
 pub(crate) mod liveness;
 pub(crate) mod queue_rows;
 mod resource_rows;
@@ -83,7 +84,7 @@ impl InlineProjection for InlineProjector {
     }
 }
 
-/// Writes the resource view and the adapter statuses.
+/// Writes the resource view, the times of conditions, and the adapter statuses.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     changes: &[Change],
@@ -92,6 +93,7 @@ pub(crate) async fn write(
         return Ok(());
     }
     resource_rows::write(connection, changes).await?;
+    condition_rows::write(connection, changes).await?;
     status_rows::write(connection, changes).await
 }
 

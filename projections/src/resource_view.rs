@@ -14,6 +14,8 @@ use sqlx::{PgPool, Row};
 
 pub use self::order::{Order, OrderError};
 use crate::error::Error;
+use crate::search::{self, keys};
+use crate::statement::{Bind, Binds};
 
 /// Which page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ impl Page {
     }
 }
 
-/// Which live resources a list holds.
+/// Which live resources a list holds: those that every part lets through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only this kind.
@@ -39,6 +41,51 @@ pub struct Filter {
     pub owner_id: Option<String>,
     /// Only this name.
     pub name: Option<String>,
+    /// Only what refers to another resource.
+    pub reference: Option<ReferenceFilter>,
+    /// Only what a search finds.
+    pub search: Option<search::Predicate>,
+}
+
+/// A reference that resources of a list have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceFilter {
+    /// Its type.
+    pub ref_type: String,
+    /// Id of its target.
+    pub target_id: String,
+}
+
+impl Filter {
+    /// The condition on rows of `resources`.
+    fn sql(&self, binds: &mut Binds) -> String {
+        let mut condition = "removed_time IS NULL".to_owned();
+        let columns = [
+            ("kind", &self.kind),
+            ("owner_id", &self.owner_id),
+            ("name", &self.name),
+        ];
+        for (column, value) in columns {
+            if let Some(value) = value {
+                let _ = write!(condition, " AND {column} = {}", binds.text(value));
+            }
+        }
+        if let Some(reference) = &self.reference {
+            let key = keys::reference(&reference.ref_type, &reference.target_id);
+            let key = binds.add(Bind::Texts(vec![key]));
+            let _ = write!(condition, " AND search_keys @> {key}");
+        }
+        if let Some(search) = &self.search {
+            let searched = search.sql(&condition, binds);
+            let _ = write!(condition, " AND {searched}");
+        }
+        condition
+    }
+
+    /// Whether what it lets through has to be looked up instead of being read in order.
+    fn selects(&self) -> bool {
+        self.reference.is_some() || self.search.is_some()
+    }
 }
 
 /// One page of something, with the number of all.
@@ -109,16 +156,10 @@ pub async fn list(
     order: &Order,
     page: Page,
 ) -> Result<Paged<Resource>, Error> {
-    let sql = list_sql(filter, order);
-    let mut query = sqlx::query(&sql)
-        .bind(i64::from(page.size))
-        .bind(page.offset());
-    for value in [&filter.kind, &filter.owner_id, &filter.name]
-        .into_iter()
-        .flatten()
-    {
-        query = query.bind(value);
-    }
+    let mut binds = Binds::default();
+    let sql = list_sql(filter, order, page, &mut binds);
+    // A search is planned with its values: how common they are decides between the indexes.
+    let query = binds.query(&sql).persistent(!filter.selects());
     let rows = query.fetch_all(pool).await?;
     paged(&rows, |row| {
         let id: Option<String> = row.try_get("id")?;
@@ -127,29 +168,30 @@ pub async fn list(
     })
 }
 
-/// The total stands on every row; when the page is empty, on one row without an item.
-fn list_sql(filter: &Filter, order: &Order) -> String {
-    let mut condition = "removed_time IS NULL".to_owned();
-    let columns = [
-        ("kind", filter.kind.is_some()),
-        ("owner_id", filter.owner_id.is_some()),
-        ("name", filter.name.is_some()),
-    ];
-    let used = columns.into_iter().filter(|(_, used)| *used);
-    for (number, (column, _)) in (3..).zip(used) {
-        // Writing to a String cannot fail.
-        let _ = write!(condition, " AND {column} = ${number}");
-    }
-    let order = order.sql();
+/// The total stands on every row; when the page is empty, on one row without an item. States are
+/// read for the page only. What has to be looked up is looked up once, for both.
+fn list_sql(filter: &Filter, order: &Order, page: Page, binds: &mut Binds) -> String {
+    let condition = filter.sql(binds);
+    let limit = binds.add(Bind::Integer(i64::from(page.size)));
+    let offset = binds.add(Bind::Integer(page.offset()));
+    let columns = order.columns().join(", ");
+    let found = format!("resources WHERE {condition}");
+    let (with, found) = if filter.selects() {
+        let with = format!("WITH found AS MATERIALIZED (SELECT {columns} FROM {found}) ");
+        (with, "found".to_owned())
+    } else {
+        (String::new(), found)
+    };
     format!(
-        "SELECT total.total, page.id, page.state
-         FROM (SELECT count(*) AS total FROM resources WHERE {condition}) AS total
+        "{with}SELECT total.total, resources.id, resources.state
+         FROM (SELECT count(*) AS total FROM {found}) AS total
          LEFT JOIN (
-             SELECT id, state, row_number() OVER (ORDER BY {order}) AS place
-             FROM resources WHERE {condition}
-             ORDER BY {order} LIMIT $1 OFFSET $2
+             SELECT {columns} FROM {found} ORDER BY {} LIMIT {limit} OFFSET {offset}
          ) AS page ON true
-         ORDER BY page.place"
+         LEFT JOIN resources ON resources.id = page.id
+         ORDER BY {}",
+        order.sql(""),
+        order.sql("page.")
     )
 }
 

@@ -31,11 +31,14 @@ async fn list_filtered(
 ) -> Answer {
     let page = parameters::page(parameters)?;
     let order = parameters::order(parameters)?;
-    parameters::refuse_unsupported_filters(parameters)?;
+    let descriptor = state.query.registry.by_kind(&state.kind);
+    let reference = descriptor.map(|descriptor| parameters::reference(parameters, descriptor));
     let filter = Filter {
         kind: Some(state.kind.clone()),
         owner_id,
         name: parameters::text(parameters, "name")?.map(str::to_owned),
+        reference: reference.transpose()?.flatten(),
+        search: parameters::search(parameters)?,
     };
     let found = resource_view::list(&state.query.pool, &filter, &order, page).await?;
     Ok(answer::resource_list(page, &found))
