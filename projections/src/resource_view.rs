@@ -168,6 +168,31 @@ pub async fn list(
     })
 }
 
+/// How the database would answer such a list, line by line as EXPLAIN says it; with `analyze` it
+/// answers the list, and says how long each step took.
+///
+/// # Errors
+/// When the database cannot answer.
+pub async fn plan(
+    pool: &PgPool,
+    filter: &Filter,
+    order: &Order,
+    page: Page,
+    analyze: bool,
+) -> Result<Vec<String>, Error> {
+    let mut binds = Binds::default();
+    let sql = list_sql(filter, order, page, &mut binds);
+    let explain = if analyze {
+        "EXPLAIN (ANALYZE, COSTS OFF)"
+    } else {
+        "EXPLAIN (COSTS OFF)"
+    };
+    let sql = format!("{explain} {sql}");
+    let rows = binds.query(&sql).persistent(false).fetch_all(pool).await?;
+    let lines = rows.iter().map(|row| row.try_get(0));
+    Ok(lines.collect::<Result<_, _>>()?)
+}
+
 /// The total stands on every row; when the page is empty, on one row without an item. States are
 /// read for the page only. What has to be looked up is looked up once, for both.
 fn list_sql(filter: &Filter, order: &Order, page: Page, binds: &mut Binds) -> String {

@@ -2,3 +2,5 @@
 
 pub mod app;
 pub mod read_your_writes;
+pub mod search_fleet;
+pub mod search_model;

@@ -72,6 +72,19 @@ async fn the_read_models_equal_the_log_and_a_rebuild_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_migration_fills_in_what_searches_look_up() {
+    let (app, _) = app_with_past().await;
+    let before = read_models(&app).await;
+    for sql in [
+        "UPDATE resources SET search_keys = '{}'; DELETE FROM resource_conditions",
+        include_str!("../../../migrations/20261125100100_fill_search_keys.sql"),
+    ] {
+        sqlx::raw_sql(sql).execute(app.pool()).await.expect("done");
+    }
+    assert_eq!(read_models(&app).await, before);
+}
+
+#[tokio::test]
 async fn lost_and_foreign_rows_are_found_and_repaired() {
     for damage in [
         "DELETE FROM resources WHERE name = 'kept'",
