@@ -13,7 +13,7 @@ pub fn document(registry: &Registry, version: &str) -> OpenApi {
     let mut paths = Paths::new();
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
-        add_kind(&mut paths, &flat, &routes_of(descriptor, None));
+        add_kind(&mut paths, &flat, &routes_of(descriptor, None), descriptor);
         let parent = descriptor
             .parent_kind
             .as_deref()
@@ -23,7 +23,12 @@ pub fn document(registry: &Registry, version: &str) -> OpenApi {
                 "{BASE_PATH}/{}/{{parent_id}}/{}",
                 parent.plural, descriptor.plural
             );
-            add_kind(&mut paths, &nested, &routes_of(descriptor, Some(parent)));
+            add_kind(
+                &mut paths,
+                &nested,
+                &routes_of(descriptor, Some(parent)),
+                descriptor,
+            );
         }
     }
     let history = paged(Operation::new(
@@ -62,12 +67,27 @@ fn routes_of<'a>(
     }
 }
 
-fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>) {
+fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, descriptor: &EntityDescriptor) {
     let one = format!("{path}/{{id}}");
-    let list = paged(kind.on_all("list", "", "Lists resources of kind {kind}"))
+    let mut list = paged(kind.on_all("list", "", "Lists resources of kind {kind}"))
         .query_text("order", false, "Terms like `name asc`, separated by commas")
         .query_text("name", false, "Only resources of exactly this name")
+        .query_text(
+            "search",
+            false,
+            "Only what a search finds, e.g. `labels.env='prod' and \
+             status.conditions.Reconciled='False'`; at most 4096 bytes",
+        )
         .answers(200, Some("ResourceList"), "One page");
+    if !descriptor.references.is_empty() {
+        list = list
+            .query_text(
+                "ref_type",
+                false,
+                "With `ref_target_id`: type of a reference",
+            )
+            .query_text("ref_target_id", false, "With `ref_type`: id of its target");
+    }
     paths.add_path_operation(path, vec![HttpMethod::Get], list.build());
     let get =
         kind.on_one("get", "", "Reads a {kind}")
