@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 
+use chrono::{DateTime, Utc};
 use hyperfleet_domain::resource::Resource;
 use hyperfleet_projections::search::{
     Comparison, ConditionTime, Field, OwnText, Predicate, Test, TextField, TimeField,
@@ -17,20 +18,8 @@ pub fn finds(predicate: &Predicate, resource: &Resource) -> bool {
 
 fn holds(predicate: &Predicate, resource: &Resource) -> Option<bool> {
     match predicate {
-        Predicate::All(parts) => {
-            let parts: Vec<_> = parts.iter().map(|part| holds(part, resource)).collect();
-            if parts.contains(&Some(false)) {
-                return Some(false);
-            }
-            (!parts.contains(&None)).then_some(true)
-        }
-        Predicate::Any(parts) => {
-            let parts: Vec<_> = parts.iter().map(|part| holds(part, resource)).collect();
-            if parts.contains(&Some(true)) {
-                return Some(true);
-            }
-            (!parts.contains(&None)).then_some(false)
-        }
+        Predicate::All(parts) => combined(parts, resource, false),
+        Predicate::Any(parts) => combined(parts, resource, true),
         Predicate::Not(inner) => holds(inner, resource).map(|holds| !holds),
         Predicate::Never => Some(false),
         Predicate::Text(field, test) => passes(test, text(field, resource), Ord::cmp),
@@ -55,14 +44,7 @@ fn holds(predicate: &Predicate, resource: &Resource) -> Option<bool> {
             passes(&values, spec_number(path, resource), f64::total_cmp)
         }
         Predicate::Generation(test) => passes(test, Some(i64::from(resource.generation)), Ord::cmp),
-        Predicate::Time(field, test) => {
-            let value = match field {
-                TimeField::Created => Some(resource.created_time),
-                TimeField::Updated => Some(resource.updated_time),
-                TimeField::Deleted => resource.deleted_time,
-            };
-            passes(test, value, Ord::cmp)
-        }
+        Predicate::Time(field, test) => passes(test, time(*field, resource), Ord::cmp),
         Predicate::Fields(left, comparison, right) => fields(*left, *comparison, *right, resource),
         Predicate::Condition { r#type, status } => {
             let held = resource.condition(r#type);
@@ -91,6 +73,15 @@ fn holds(predicate: &Predicate, resource: &Resource) -> Option<bool> {
             Some(compares(held.observed_generation.cmp(value), *comparison))
         }
     }
+}
+
+/// `decisive` when a part is; unknown when a part is that; else the opposite.
+fn combined(parts: &[Predicate], resource: &Resource, decisive: bool) -> Option<bool> {
+    let parts: Vec<_> = parts.iter().map(|part| holds(part, resource)).collect();
+    if parts.contains(&Some(decisive)) {
+        return Some(decisive);
+    }
+    (!parts.contains(&None)).then_some(!decisive)
 }
 
 fn compares(order: Ordering, comparison: Comparison) -> bool {
@@ -154,15 +145,20 @@ fn own(field: OwnText, resource: &Resource) -> Option<String> {
     }
 }
 
-fn fields(left: Field, comparison: Comparison, right: Field, resource: &Resource) -> Option<bool> {
-    let time = |field| match field {
+fn time(field: TimeField, resource: &Resource) -> Option<DateTime<Utc>> {
+    match field {
         TimeField::Created => Some(resource.created_time),
         TimeField::Updated => Some(resource.updated_time),
         TimeField::Deleted => resource.deleted_time,
-    };
+    }
+}
+
+fn fields(left: Field, comparison: Comparison, right: Field, resource: &Resource) -> Option<bool> {
     let order = match (left, right) {
         (Field::Text(left), Field::Text(right)) => own(left, resource)?.cmp(&own(right, resource)?),
-        (Field::Time(left), Field::Time(right)) => time(left)?.cmp(&time(right)?),
+        (Field::Time(left), Field::Time(right)) => {
+            time(left, resource)?.cmp(&time(right, resource)?)
+        }
         (Field::Generation, Field::Generation) => Ordering::Equal,
         _ => unreachable!("fields of different sorts are refused"),
     };

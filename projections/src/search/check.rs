@@ -79,11 +79,11 @@ fn unsupported_function(function: Function) -> SearchError {
 }
 
 /// The field that must stand here, by name and meaning. Labels and conditions must not be negated.
-fn operand<'a>(
-    expression: &'a Expression,
+fn operand(
+    expression: &Expression,
     negated: bool,
     otherwise: SearchError,
-) -> Checked<(&'a str, Meaning)> {
+) -> Checked<(&str, Meaning)> {
     match expression {
         Expression::Field(name) => match field::meaning(name)? {
             Meaning::Label(_) if negated => Err(SearchError::NotOfLabel),
