@@ -19,3 +19,4 @@ mod reference_filter;
 mod replay;
 mod search_model;
 mod search_plans;
+mod search_texts;
