@@ -78,6 +78,8 @@ pub struct ListOptions {
     pub order: Option<String>,
     /// Only resources of exactly this name.
     pub name: Option<String>,
+    /// Only what a search finds, in the API's search language.
+    pub search: Option<String>,
 }
 
 impl ListOptions {
@@ -87,6 +89,7 @@ impl ListOptions {
         query.extend(self.size.map(|size| ("size", size.to_string())));
         query.extend(self.order.clone().map(|order| ("order", order)));
         query.extend(self.name.clone().map(|name| ("name", name)));
+        query.extend(self.search.clone().map(|search| ("search", search)));
         query
     }
 }
@@ -192,7 +195,7 @@ impl Client {
                 page: Some(page),
                 size: Some(100),
                 order: Some("created_time asc".to_owned()),
-                name: None,
+                ..ListOptions::default()
             };
             let list = self.list(collection, &options).await?;
             let complete =

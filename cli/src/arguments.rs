@@ -303,6 +303,12 @@ pub(crate) struct GetArguments {
     /// Sort by a field, for example `name` or `created_time desc`
     #[arg(long, value_name = "FIELD [asc|desc]")]
     pub(crate) sort_by: Option<String>,
+    /// Only what a search finds, for example `status.conditions.Reconciled='False' and generation > 1`
+    #[arg(long, value_name = "SEARCH", conflicts_with = "names")]
+    pub(crate) search: Option<String>,
+    /// Only what has these labels, as in kubectl: `env=prod,tier!=test,!old,region in (a,b)`
+    #[arg(long, short = 'l', value_name = "SELECTOR", conflicts_with = "names")]
+    pub(crate) selector: Option<String>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
 }

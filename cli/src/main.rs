@@ -14,6 +14,7 @@ mod environment;
 mod openapi;
 mod output;
 mod resource_file;
+mod selector;
 mod target;
 
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! The inline projection: the resource view, the adapter statuses and the reconcile queue, written
-//! in the transaction that appends the events.
+//! The inline projection: the resource view with what searches look up, the adapter statuses and
+//! the reconcile queue, written in the transaction that appends the events.
 //!
 //! Invariants:
 //! - Everything is written set-based: a batch costs a fixed number of statements.
@@ -11,6 +11,7 @@
 //!   several adapters at once is merged, never overwritten, also not by an event that was decided
 //!   before it.
 
+mod condition_rows;
 pub(crate) mod liveness;
 pub(crate) mod queue_rows;
 mod resource_rows;
@@ -81,7 +82,7 @@ impl InlineProjection for InlineProjector {
     }
 }
 
-/// Writes the resource view and the adapter statuses.
+/// Writes the resource view, the times of conditions, and the adapter statuses.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     changes: &[Change],
@@ -90,6 +91,7 @@ pub(crate) async fn write(
         return Ok(());
     }
     resource_rows::write(connection, changes).await?;
+    condition_rows::write(connection, changes).await?;
     status_rows::write(connection, changes).await
 }
 

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub use self::token::{ListIdentity, MAX_TOKEN_BYTES, TokenError, decode, encode};
 use crate::resource_view::Order;
+use crate::statement::{Bind, Binds};
 
 /// A value that rows are ordered by.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,17 +50,18 @@ impl Position {
         }
     }
 
-    /// What holds for the rows after this one. `bind` takes a value and gives the place that stands
-    /// for it in the statement; nulls are written out.
-    pub(crate) fn condition(
-        &self,
-        order: &Order,
-        mut bind: impl FnMut(&SortValue) -> String,
-    ) -> String {
+    /// What holds for the rows after this one. Nulls are written out.
+    pub(crate) fn condition(&self, order: &Order, binds: &mut Binds) -> String {
         let columns = order.directed_columns();
-        let places = self.values.iter().map(|value| match value {
-            SortValue::Null => None,
-            value => Some(bind(value)),
+        let places = self.values.iter().map(|value| {
+            let bound = match value {
+                SortValue::Null => return None,
+                SortValue::Text(text) => Bind::Text(text.clone()),
+                SortValue::Time(time) => Bind::Time(*time),
+                SortValue::Integer(number) => Bind::Integer((*number).into()),
+                SortValue::Json(json) => Bind::Json(json.clone()),
+            };
+            Some(binds.add(bound))
         });
         let rows = Rows {
             places: &places.collect::<Vec<_>>(),
@@ -179,11 +181,11 @@ mod tests {
 
     fn sql(order: &str, resource: &Resource) -> String {
         let order = Order::parse(order.split(',')).expect("an order");
-        let mut place = 3;
-        Position::of(resource, &order).condition(&order, |_| {
-            place += 1;
-            format!("${place}")
-        })
+        let mut binds = Binds::default();
+        for scope in ["kind", "limit", "offset"] {
+            binds.text(scope);
+        }
+        Position::of(resource, &order).condition(&order, &mut binds)
     }
 
     #[test]

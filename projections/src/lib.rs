@@ -12,6 +12,8 @@ pub mod reconcile_queue;
 pub mod replay;
 pub mod resource_view;
 pub mod routes;
+pub mod search;
+mod statement;
 
 pub use catch_up::run_catch_up;
 pub use error::Error;

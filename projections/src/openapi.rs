@@ -15,10 +15,16 @@ pub fn document(registry: &Registry, version: &str) -> OpenApi {
         kind: "Resource",
         parent_kind: None,
     };
-    add_kind(&mut paths, &format!("{BASE_PATH}/resources"), &any_kind);
+    add_kind(
+        &mut paths,
+        &format!("{BASE_PATH}/resources"),
+        &any_kind,
+        false,
+    );
     for descriptor in registry.iter() {
         let flat = format!("{BASE_PATH}/{}", descriptor.plural);
-        add_kind(&mut paths, &flat, &routes_of(descriptor, None));
+        let references = !descriptor.references.is_empty();
+        add_kind(&mut paths, &flat, &routes_of(descriptor, None), references);
         let parent = descriptor
             .parent_kind
             .as_deref()
@@ -28,7 +34,12 @@ pub fn document(registry: &Registry, version: &str) -> OpenApi {
                 "{BASE_PATH}/{}/{{parent_id}}/{}",
                 parent.plural, descriptor.plural
             );
-            add_kind(&mut paths, &nested, &routes_of(descriptor, Some(parent)));
+            add_kind(
+                &mut paths,
+                &nested,
+                &routes_of(descriptor, Some(parent)),
+                references,
+            );
         }
     }
     let history = paged(Operation::new(
@@ -74,7 +85,7 @@ const FIELDS: &str = "Only these members and `id`, separated by commas: members 
 /// What the answers to `fields` are.
 const SELECTED: &str = "with `fields`, it has only the members asked for";
 
-fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>) {
+fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, references: bool) {
     let one = format!("{path}/{{id}}");
     let is_any = kind.kind == "Resource";
     let mut list = paged(if is_any {
@@ -85,9 +96,15 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>) {
     if is_any {
         list = list.query_text("kind", false, "Only resources of this kind");
     }
-    let list = list
+    list = list
         .query_text("order", false, "Terms like `name asc`, separated by commas")
         .query_text("name", false, "Only resources of exactly this name")
+        .query_text(
+            "search",
+            false,
+            "Only what a search finds, e.g. `labels.env='prod' and \
+             status.conditions.Reconciled='False'`; at most 4096 bytes",
+        )
         .query_text("fields", false, FIELDS)
         .query_text(
             "page_token",
@@ -100,6 +117,15 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>) {
             &format!("One page; {SELECTED}"),
             &[("Link", "The next page, as `rel=\"next\"`; absent on the last one")],
         );
+    if references {
+        list = list
+            .query_text(
+                "ref_type",
+                false,
+                "With `ref_target_id`: type of a reference",
+            )
+            .query_text("ref_target_id", false, "With `ref_type`: id of its target");
+    }
     paths.add_path_operation(path, vec![HttpMethod::Get], list.build());
     let get = kind
         .on_one("get", "", "Reads a {kind}")

@@ -219,7 +219,7 @@ async fn delete_strangers(pool: &PgPool) -> Result<u64, Error> {
     .execute(&mut *transaction)
     .await?
     .rows_affected();
-    for table in ["adapter_statuses", "reconcile_queue"] {
+    for table in ["adapter_statuses", "resource_conditions", "reconcile_queue"] {
         let sql = format!(
             "DELETE FROM {table} WHERE NOT EXISTS (
                  SELECT FROM resources WHERE id = resource_id AND removed_time IS NULL)"

@@ -14,7 +14,9 @@ use sqlx::{PgPool, Row};
 
 pub use self::order::{Order, OrderError};
 use crate::error::Error;
-use crate::keyset::{Position, SortValue};
+use crate::keyset::Position;
+use crate::search::{self, keys};
+use crate::statement::{Bind, Binds};
 
 /// Which page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ impl Page {
     }
 }
 
-/// Which live resources a list holds.
+/// Which live resources a list holds: those that every part lets through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only this kind.
@@ -40,14 +42,50 @@ pub struct Filter {
     pub owner_id: Option<String>,
     /// Only this name.
     pub name: Option<String>,
+    /// Only what refers to another resource.
+    pub reference: Option<ReferenceFilter>,
+    /// Only what a search finds.
+    pub search: Option<search::Predicate>,
+}
+
+/// A reference that resources of a list have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceFilter {
+    /// Its type.
+    pub ref_type: String,
+    /// Id of its target.
+    pub target_id: String,
 }
 
 impl Filter {
-    /// The values to compare with, in the order of their places in the statement.
-    fn values(&self) -> impl Iterator<Item = &String> {
-        [&self.kind, &self.owner_id, &self.name]
-            .into_iter()
-            .flatten()
+    /// The condition on rows of `resources`.
+    fn sql(&self, binds: &mut Binds) -> String {
+        let mut condition = "removed_time IS NULL".to_owned();
+        let columns = [
+            ("kind", &self.kind),
+            ("owner_id", &self.owner_id),
+            ("name", &self.name),
+        ];
+        for (column, value) in columns {
+            if let Some(value) = value {
+                let _ = write!(condition, " AND {column} = {}", binds.text(value));
+            }
+        }
+        if let Some(reference) = &self.reference {
+            let key = keys::reference(&reference.ref_type, &reference.target_id);
+            let key = binds.add(Bind::Texts(vec![key]));
+            let _ = write!(condition, " AND search_keys @> {key}");
+        }
+        if let Some(search) = &self.search {
+            let searched = search.sql(&condition, binds);
+            let _ = write!(condition, " AND {searched}");
+        }
+        condition
+    }
+
+    /// Whether what it lets through has to be looked up instead of being read in order.
+    fn selects(&self) -> bool {
+        self.reference.is_some() || self.search.is_some()
     }
 }
 
@@ -143,15 +181,12 @@ pub async fn list(
     order: &Order,
     page: Page,
 ) -> Result<Paged<Resource>, Error> {
-    let sql = list_sql(filter, order, "");
-    let mut query = sqlx::query(&sql)
-        .bind(i64::from(page.size))
-        .bind(page.offset());
-    for value in filter.values() {
-        query = query.bind(value);
-    }
-    let rows = query.fetch_all(pool).await?;
-    paged(&rows, listed)
+    let part = Part {
+        limit: page.size.into(),
+        offset: page.offset(),
+        after: None,
+    };
+    read_list(pool, filter, order, part).await
 }
 
 /// The live resources that `filter` lets through, after a position in `order`: at most `size` of
@@ -166,65 +201,109 @@ pub async fn list_after(
     position: &Position,
     size: u32,
 ) -> Result<(Paged<Resource>, bool), Error> {
-    let (mut place, mut values) = (2 + filter.values().count(), Vec::new());
-    let after = position.condition(order, |value| {
-        place += 1;
-        values.push(value.clone());
-        format!("${place}")
-    });
-    let sql = list_sql(filter, order, &format!(" AND {after}"));
-    // One more than shown tells whether more follow.
-    let mut query = sqlx::query(&sql).bind(i64::from(size) + 1).bind(0_i64);
-    for value in filter.values() {
-        query = query.bind(value);
-    }
-    for value in values {
-        query = match value {
-            SortValue::Null => query,
-            SortValue::Text(text) => query.bind(text),
-            SortValue::Time(time) => query.bind(time),
-            SortValue::Integer(number) => query.bind(number),
-            SortValue::Json(json) => query.bind(json),
-        };
-    }
-    let rows = query.fetch_all(pool).await?;
-    let mut found = paged(&rows, listed)?;
+    let part = Part {
+        // One more than shown tells whether more follow.
+        limit: i64::from(size) + 1,
+        offset: 0,
+        after: Some(position),
+    };
+    let mut found = read_list(pool, filter, order, part).await?;
     let limit = usize::try_from(size).unwrap_or(usize::MAX);
     let more = found.items.len() > limit;
     found.items.truncate(limit);
     Ok((found, more))
 }
 
-fn listed(row: &sqlx::postgres::PgRow) -> Result<Option<Resource>, Error> {
-    let id: Option<String> = row.try_get("id")?;
-    let Some(id) = id else { return Ok(None) };
-    read_state(&id, &row.try_get("state")?).map(Some)
+async fn read_list(
+    pool: &PgPool,
+    filter: &Filter,
+    order: &Order,
+    part: Part<'_>,
+) -> Result<Paged<Resource>, Error> {
+    let mut binds = Binds::default();
+    let sql = list_sql(filter, order, part, &mut binds);
+    // A search is planned with its values: how common they are decides between the indexes.
+    let query = binds.query(&sql).persistent(!filter.selects());
+    let rows = query.fetch_all(pool).await?;
+    paged(&rows, |row| {
+        let id: Option<String> = row.try_get("id")?;
+        let Some(id) = id else { return Ok(None) };
+        read_state(&id, &row.try_get("state")?).map(Some)
+    })
 }
 
-/// The total stands on every row; when the page is empty, on one row without an item. `after`
-/// narrows the page but not the total.
-fn list_sql(filter: &Filter, order: &Order, after: &str) -> String {
-    let mut condition = "removed_time IS NULL".to_owned();
-    let columns = [
-        ("kind", filter.kind.is_some()),
-        ("owner_id", filter.owner_id.is_some()),
-        ("name", filter.name.is_some()),
-    ];
-    let used = columns.into_iter().filter(|(_, used)| *used);
-    for (number, (column, _)) in (3..).zip(used) {
-        // Writing to a String cannot fail.
-        let _ = write!(condition, " AND {column} = ${number}");
-    }
-    let order = order.sql();
+/// How the database would answer such a list, line by line as EXPLAIN says it; with `analyze` it
+/// answers the list, and says how long each step took.
+///
+/// # Errors
+/// When the database cannot answer.
+pub async fn plan(
+    pool: &PgPool,
+    filter: &Filter,
+    order: &Order,
+    page: Page,
+    analyze: bool,
+) -> Result<Vec<String>, Error> {
+    let part = Part {
+        limit: page.size.into(),
+        offset: page.offset(),
+        after: None,
+    };
+    let mut binds = Binds::default();
+    let sql = list_sql(filter, order, part, &mut binds);
+    let explain = if analyze {
+        "EXPLAIN (ANALYZE, COSTS OFF)"
+    } else {
+        "EXPLAIN (COSTS OFF)"
+    };
+    let sql = format!("{explain} {sql}");
+    let rows = binds.query(&sql).persistent(false).fetch_all(pool).await?;
+    let lines = rows.iter().map(|row| row.try_get(0));
+    Ok(lines.collect::<Result<_, _>>()?)
+}
+
+/// Which rows of a list to read.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    limit: i64,
+    offset: i64,
+    /// Only what comes after; the total counts the rest as well.
+    after: Option<&'a Position>,
+}
+
+/// The total stands on every row; when the page is empty, on one row without an item. States are
+/// read for the page only. What has to be looked up is looked up once, for both.
+fn list_sql(filter: &Filter, order: &Order, part: Part<'_>, binds: &mut Binds) -> String {
+    let condition = filter.sql(binds);
+    let limit = binds.add(Bind::Integer(part.limit));
+    let offset = binds.add(Bind::Integer(part.offset));
+    let after = part.after.map_or("true".to_owned(), |position| {
+        position.condition(order, binds)
+    });
+    let columns = order.columns().join(", ");
+    let (with, found, following) = if filter.selects() {
+        (
+            format!(
+                "WITH found AS MATERIALIZED (SELECT {columns} FROM resources WHERE {condition}) "
+            ),
+            "found".to_owned(),
+            format!("found WHERE {after}"),
+        )
+    } else {
+        let found = format!("resources WHERE {condition}");
+        let following = format!("{found} AND {after}");
+        (String::new(), found, following)
+    };
     format!(
-        "SELECT total.total, page.id, page.state
-         FROM (SELECT count(*) AS total FROM resources WHERE {condition}) AS total
+        "{with}SELECT total.total, resources.id, resources.state
+         FROM (SELECT count(*) AS total FROM {found}) AS total
          LEFT JOIN (
-             SELECT id, state, row_number() OVER (ORDER BY {order}) AS place
-             FROM resources WHERE {condition}{after}
-             ORDER BY {order} LIMIT $1 OFFSET $2
+             SELECT {columns} FROM {following} ORDER BY {} LIMIT {limit} OFFSET {offset}
          ) AS page ON true
-         ORDER BY page.place"
+         LEFT JOIN resources ON resources.id = page.id
+         ORDER BY {}",
+        order.sql(""),
+        order.sql("page.")
     )
 }
 

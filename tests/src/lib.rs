@@ -3,3 +3,5 @@
 pub mod app;
 pub mod read_your_writes;
 pub mod registries;
+pub mod search_fleet;
+pub mod search_model;

@@ -1,4 +1,4 @@
-//! `hyperfleet get KIND [NAME…] [-w]`.
+//! `hyperfleet get KIND [NAME…] [-l SELECTOR] [--search SEARCH] [-w]`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::arguments::{GetArguments, OutputFormat};
 use crate::output;
+use crate::selector;
 use crate::target::{self, Kind};
 
 /// How often a watch asks. Short enough to feel live, long enough to cost nothing.
@@ -93,6 +94,7 @@ async fn fetch(
             ..ListOptions::default()
         };
         options.order.clone_from(&arguments.sort_by);
+        options.search = search(arguments)?;
         for page in 1.. {
             options.page = Some(page);
             let list = client.list(collection, &options).await?;
@@ -113,6 +115,15 @@ async fn fetch(
         }
     }
     Ok(found)
+}
+
+/// What the user searches for and the labels that the user selects, together.
+fn search(arguments: &GetArguments) -> anyhow::Result<Option<String>> {
+    let selected = arguments.selector.as_deref().map(selector::search);
+    Ok(match (&arguments.search, selected.transpose()?) {
+        (Some(search), Some(selected)) => Some(format!("({search}) and {selected}")),
+        (search, selected) => search.clone().or(selected),
+    })
 }
 
 fn values(resources: &[Resource]) -> anyhow::Result<Vec<Value>> {

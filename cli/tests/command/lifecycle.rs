@@ -53,6 +53,16 @@ async fn look(dev: &Dev) {
     let id = cluster(dev).await["id"].as_str().unwrap().to_owned();
     let by_id = dev.ok(&["get", "cluster", &id, "-o", "name"]).await;
     assert_eq!(by_id, "cluster/blue-1\n");
+    for selecting in [
+        [
+            "--search",
+            "name='blue-1' and status.conditions.Reconciled='True'",
+        ],
+        ["-l", "!no-such-label"],
+    ] {
+        let arguments = [["get", "clusters"], selecting, ["-o", "name"]].concat();
+        assert_eq!(dev.ok(&arguments).await, "cluster/blue-1\n");
+    }
     let described = dev.ok(&["describe", "cluster", "blue-1"]).await;
     let shown = [
         "Conditions:",

@@ -9,22 +9,33 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::Change;
+use crate::search::keys;
 
 const UPSERT: &str = "
 INSERT INTO resources AS stored (
     id, kind, name, href, owner_id, owner_kind, owner_href, generation, spec, labels, tenancy,
     created_time, updated_time, deleted_time, removed_time, created_by, updated_by, deleted_by,
-    version, state)
-SELECT * FROM UNNEST(
+    version, state, search_keys)
+SELECT id, kind, name, href, owner_id, owner_kind, owner_href, generation, spec, labels, tenancy,
+    created_time, updated_time, deleted_time, removed_time, created_by, updated_by, deleted_by,
+    version, state,
+    -- An array of arrays would need equal lengths, so the keys come as one JSON array for each row.
+    ARRAY(SELECT jsonb_array_elements_text(search_keys))
+FROM UNNEST(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
     $8::integer[], $9::jsonb[], $10::jsonb[], $11::jsonb[],
     $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
-    $16::text[], $17::text[], $18::text[], $19::bigint[], $20::jsonb[])
+    $16::text[], $17::text[], $18::text[], $19::bigint[], $20::jsonb[], $21::jsonb[])
+    AS changed (
+        id, kind, name, href, owner_id, owner_kind, owner_href, generation, spec, labels, tenancy,
+        created_time, updated_time, deleted_time, removed_time, created_by, updated_by, deleted_by,
+        version, state, search_keys)
 ON CONFLICT (id) DO UPDATE SET
     generation = excluded.generation, spec = excluded.spec, labels = excluded.labels,
     updated_time = excluded.updated_time, deleted_time = excluded.deleted_time,
     removed_time = excluded.removed_time, updated_by = excluded.updated_by,
-    deleted_by = excluded.deleted_by, version = excluded.version, state = excluded.state
+    deleted_by = excluded.deleted_by, version = excluded.version, state = excluded.state,
+    search_keys = excluded.search_keys
 WHERE stored.version <= excluded.version";
 
 /// Inserts or updates the rows of the changed resources in one statement.
@@ -59,6 +70,10 @@ pub(super) async fn write(
         .iter()
         .map(|change| Json(&change.resource))
         .collect();
+    let search_keys: Vec<Json<Vec<String>>> = changes
+        .iter()
+        .map(|change| Json(keys::of(&change.resource)))
+        .collect();
     sqlx::query(UPSERT)
         .bind(texts(|change| change.resource.id.clone()))
         .bind(texts(|change| change.resource.kind.clone()))
@@ -90,6 +105,7 @@ pub(super) async fn write(
                 .collect::<Vec<_>>(),
         )
         .bind(states)
+        .bind(search_keys)
         .execute(connection)
         .await?;
     Ok(())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use hyperfleet_domain::condition::Condition;
 use hyperfleet_domain::resource::Resource;
 use hyperfleet_event_store::catch_up;
 use serde::Deserialize as _;
@@ -14,11 +15,16 @@ use super::Report;
 use super::fold::Folded;
 use crate::error::Error;
 use crate::fleet_summary::{self, KindSummary};
+use crate::search::keys;
+
+/// By type: observed generation, last update and last transition.
+type Conditions = BTreeMap<String, (i32, DateTime<Utc>, DateTime<Utc>)>;
 
 /// The read models of some resources.
 pub(super) struct Stored {
     rows: BTreeMap<String, PgRow>,
     statuses: BTreeMap<String, BTreeMap<String, Value>>,
+    conditions: BTreeMap<String, Conditions>,
     queued: BTreeSet<String>,
 }
 
@@ -27,7 +33,7 @@ impl Stored {
         let mut rows = BTreeMap::new();
         for row in sqlx::query(
             "SELECT id, kind, name, owner_id, generation, spec, labels, deleted_time,
-                    removed_time, version, state
+                    removed_time, version, state, search_keys
              FROM resources WHERE id = ANY($1)",
         )
         .bind(ids)
@@ -48,6 +54,7 @@ impl Stored {
             let of_resource = statuses.entry(row.try_get("resource_id")?).or_default();
             of_resource.insert(row.try_get("adapter")?, row.try_get("status")?);
         }
+        let conditions = read_conditions(&mut *connection, ids).await?;
         let queued: Vec<String> = sqlx::query_scalar(
             "SELECT resource_id FROM reconcile_queue WHERE resource_id = ANY($1)",
         )
@@ -57,6 +64,7 @@ impl Stored {
         Ok(Self {
             rows,
             statuses,
+            conditions,
             queued: queued.into_iter().collect(),
         })
     }
@@ -110,7 +118,53 @@ impl Stored {
         if statuses != expected {
             report.add(id, "the adapter statuses differ from the stored state");
         }
+        let conditions = self.conditions.get(id).cloned().unwrap_or_default();
+        if conditions != expected_conditions(&state) {
+            report.add(id, "the rows of conditions differ from the stored state");
+        }
     }
+}
+
+async fn read_conditions(
+    connection: &mut PgConnection,
+    ids: &[String],
+) -> Result<BTreeMap<String, Conditions>, Error> {
+    let rows = sqlx::query(
+        "SELECT resource_id, type, observed_generation, last_updated_time, last_transition_time
+         FROM resource_conditions WHERE resource_id = ANY($1)",
+    )
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    let mut conditions: BTreeMap<String, Conditions> = BTreeMap::new();
+    for row in rows {
+        let of_resource = conditions.entry(row.try_get("resource_id")?).or_default();
+        let parts = (
+            row.try_get("observed_generation")?,
+            row.try_get("last_updated_time")?,
+            row.try_get("last_transition_time")?,
+        );
+        of_resource.insert(row.try_get("type")?, parts);
+    }
+    Ok(conditions)
+}
+
+fn expected_conditions(state: &Resource) -> Conditions {
+    if !state.exists() {
+        return Conditions::new();
+    }
+    let parts = |condition: &Condition| {
+        (
+            condition.observed_generation,
+            condition.last_updated_time,
+            condition.last_transition_time,
+        )
+    };
+    state
+        .conditions
+        .iter()
+        .map(|condition| (condition.r#type.clone(), parts(condition)))
+        .collect()
 }
 
 /// The members in which a state differs from the fold.
@@ -142,6 +196,10 @@ fn differing_columns(row: &PgRow, state: &Resource) -> Vec<&'static str> {
         ),
         ("spec", json("spec") == Value::Object(state.spec.clone())),
         ("labels", json("labels") == labels),
+        (
+            "search_keys",
+            row.try_get::<Vec<String>, _>("search_keys").ok() == Some(keys::of(state)),
+        ),
         ("deleted_time", time("deleted_time") == state.deleted_time),
         ("removed_time", time("removed_time") == state.removed_time),
     ];
@@ -173,6 +231,7 @@ pub(super) async fn strangers(
     for (table, column) in [
         ("resources", "id"),
         ("adapter_statuses", "resource_id"),
+        ("resource_conditions", "resource_id"),
         ("reconcile_queue", "resource_id"),
     ] {
         let sql = format!(

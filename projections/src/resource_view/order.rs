@@ -1,5 +1,7 @@
 //! The order of a list: which columns, and a tie-breaker that makes it total.
 
+use std::fmt::Write as _;
+
 /// Columns that a list can be ordered by.
 const COLUMNS: [&str; 16] = [
     "id",
@@ -72,16 +74,19 @@ impl Order {
         }
     }
 
-    /// The `ORDER BY` list. Safe to put into SQL: every part is a constant of this module.
-    pub(super) fn sql(&self) -> String {
+    /// The `ORDER BY` list, each column with `prefix`. Safe to put into SQL: every part is a
+    /// constant of this module.
+    pub(super) fn sql(&self, prefix: &str) -> String {
         let mut sql = String::new();
         for term in &self.terms {
-            sql.push_str(term.column);
-            sql.push_str(if term.descending { " DESC, " } else { " ASC, " });
+            let direction = if term.descending { "DESC" } else { "ASC" };
+            // Writing to a String cannot fail.
+            let _ = write!(sql, "{prefix}{} {direction}, ", term.column);
         }
         // The tie-breaker follows the last term, so that an index on both serves the order.
         let descending = self.terms.last().is_some_and(|term| term.descending);
-        sql.push_str(if descending { "id DESC" } else { "id ASC" });
+        let direction = if descending { "DESC" } else { "ASC" };
+        let _ = write!(sql, "{prefix}id {direction}");
         sql
     }
 
@@ -91,6 +96,17 @@ impl Order {
         let terms = self.terms.iter().map(|term| (term.column, term.descending));
         let descending = self.terms.last().is_some_and(|term| term.descending);
         terms.chain([("id", descending)]).collect()
+    }
+
+    /// The columns that the order needs, each once, the id included.
+    pub(super) fn columns(&self) -> Vec<&'static str> {
+        let mut columns = vec!["id"];
+        for term in &self.terms {
+            if !columns.contains(&term.column) {
+                columns.push(term.column);
+            }
+        }
+        columns
     }
 }
 
@@ -128,7 +144,7 @@ mod tests {
             .split(',')
             .map(str::trim)
             .filter(|term| !term.is_empty());
-        Order::parse(terms).map(|order| order.sql())
+        Order::parse(terms).map(|order| order.sql(""))
     }
 
     #[test]

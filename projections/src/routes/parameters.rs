@@ -1,20 +1,19 @@
 //! Ids of the path, and query parameters of lists.
 //!
-//! Unknown parameters are ignored, as API contract v1 asks. Those that would narrow a list and that
-//! this version does not evaluate are refused instead: an unfiltered answer to a filtered question
-//! is worse than none.
+//! Unknown parameters are ignored, as API contract v1 asks.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_api_types::{FieldError, problem};
-use hyperfleet_domain::registry::Registry;
+use hyperfleet_domain::registry::{EntityDescriptor, Registry};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::KindState;
 use super::answer::Failure;
-use crate::resource_view::{Order, Page, can_be_stored};
+use crate::resource_view::{Order, Page, ReferenceFilter, can_be_stored};
+use crate::search::{self, Predicate};
 
 /// The ids of the path. One that is no text names no resource.
 pub(crate) struct Ids<T>(pub(crate) T);
@@ -40,9 +39,6 @@ pub const DEFAULT_PAGE_SIZE: u32 = 20;
 pub const MAX_PAGE_SIZE: u32 = 100;
 /// Last page that can be asked for: bounds how far the database has to count.
 pub const MAX_PAGE: u32 = 100_000;
-
-/// Parameters that narrow a list and are not evaluated by this version.
-const UNSUPPORTED_FILTERS: [&str; 3] = ["search", "ref_type", "ref_target_id"];
 
 /// The value of a parameter; blank is the same as absent, the first of several counts.
 pub(crate) fn value<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
@@ -79,20 +75,45 @@ pub(crate) fn require_kind(registry: &Registry, kind: &str) -> Result<(), Fault>
     ))
 }
 
-/// Refuses filters that this version does not evaluate.
-pub(crate) fn refuse_unsupported_filters(parameters: &Parameters) -> Result<(), Fault> {
-    for name in UNSUPPORTED_FILTERS {
-        if value(parameters, name).is_some() {
-            return Err(Fault::new(
-                codes::BAD_REQUEST,
-                format!(
-                    "query parameter '{name}' is not supported by this version; \
-                     leave it out, or use 'name' to look for one name"
-                ),
-            ));
-        }
+/// `search`: what it asks; blank is none.
+pub(crate) fn search(parameters: &Parameters) -> Result<Option<Predicate>, Fault> {
+    let asked = value(parameters, "search").map(search::parse).transpose();
+    asked.map_err(|error| Fault::new(codes::BAD_REQUEST, error.to_string()))
+}
+
+/// `ref_type` and `ref_target_id`, of a kind that declares that type of reference.
+pub(crate) fn reference(
+    parameters: &Parameters,
+    descriptor: &EntityDescriptor,
+) -> Result<Option<ReferenceFilter>, Fault> {
+    let ref_type = text(parameters, "ref_type")?;
+    let target_id = text(parameters, "ref_target_id")?;
+    let (ref_type, target_id) = match (ref_type, target_id) {
+        (None, None) => return Ok(None),
+        (Some(ref_type), Some(target_id)) => (ref_type, target_id),
+        (Some(_), None) => return Err(lone("reftargetid")),
+        (None, Some(_)) => return Err(lone("reftype")),
+    };
+    if descriptor.reference(ref_type).is_none() {
+        let kind = &descriptor.kind;
+        let detail = format!("Unknown ref_type {ref_type:?} for entity {kind}");
+        return Err(Fault::new(codes::VALIDATION, detail));
     }
-    Ok(())
+    Ok(Some(ReferenceFilter {
+        ref_type: ref_type.to_owned(),
+        target_id: target_id.to_owned(),
+    }))
+}
+
+/// The fault of one reference parameter without the other, `missing`.
+fn lone(missing: &str) -> Fault {
+    let error = FieldError {
+        field: missing.to_owned(),
+        message: "ref_type and ref_target_id must be provided together".to_owned(),
+        value: None,
+        constraint: Some(problem::constraints::REQUIRED.to_owned()),
+    };
+    Fault::new(codes::VALIDATION, "Invalid query parameters").with_errors(vec![error])
 }
 
 /// `page` and `size`. A value that is no integer is reported before one out of range.
@@ -166,6 +187,8 @@ fn in_range(name: &'static str, value: i64, max: u32) -> Result<u32, FieldError>
 
 #[cfg(test)]
 mod tests {
+    use hyperfleet_domain::registry::ReferenceRule;
+
     use super::*;
 
     fn parameters(pairs: &[(&str, &str)]) -> Parameters {
@@ -219,8 +242,40 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_not_evaluated_is_refused() {
-        assert!(refuse_unsupported_filters(&parameters(&[("search", "name='x'")])).is_err());
-        assert!(refuse_unsupported_filters(&parameters(&[("search", " "), ("foo", "1")])).is_ok());
+    fn a_search_is_trimmed_and_blank_is_none() {
+        assert_eq!(
+            search(&parameters(&[("search", "  ")])).expect("valid"),
+            None
+        );
+        assert!(
+            search(&parameters(&[("search", " name='x' ")])).is_ok_and(|asked| asked.is_some())
+        );
+        let fault = search(&parameters(&[("search", "nosuch='x'")])).expect_err("refused");
+        assert_eq!(fault.detail, "invalid field in search or order query");
+    }
+
+    #[test]
+    fn a_reference_needs_both_parameters_and_a_known_type() {
+        let descriptor = EntityDescriptor {
+            kind: "Plain".to_owned(),
+            references: vec![ReferenceRule {
+                ref_type: "config".to_owned(),
+                target_kind: "Config".to_owned(),
+                min: 0,
+                max: 0,
+            }],
+            ..EntityDescriptor::default()
+        };
+        let reference = |pairs: &[(&str, &str)]| reference(&parameters(pairs), &descriptor);
+        assert_eq!(reference(&[]).expect("valid"), None);
+        let both = reference(&[("ref_type", "config"), ("ref_target_id", "x")]);
+        assert!(both.is_ok_and(|found| found.is_some()));
+        for (given, missing) in [("ref_type", "reftargetid"), ("ref_target_id", "reftype")] {
+            let fault = reference(&[(given, "config")]).expect_err("refused");
+            assert_eq!(fault.errors[0].field, missing);
+            assert_eq!(fault.errors[0].constraint.as_deref(), Some("required"));
+        }
+        let unknown = reference(&[("ref_type", "x"), ("ref_target_id", "y")]).expect_err("refused");
+        assert_eq!(unknown.detail, "Unknown ref_type \"x\" for entity Plain");
     }
 }

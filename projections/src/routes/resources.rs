@@ -36,11 +36,17 @@ async fn list_filtered(
 ) -> Answer {
     let walk = Walk::read(uri, parameters)?;
     let kind = listed_kind(state, parameters)?;
-    parameters::refuse_unsupported_filters(parameters)?;
+    let descriptor = state
+        .kind
+        .one()
+        .and_then(|kind| state.query.registry.by_kind(kind));
+    let reference = descriptor.map(|descriptor| parameters::reference(parameters, descriptor));
     let filter = Filter {
         kind,
         owner_id,
         name: parameters::text(parameters, "name")?.map(str::to_owned),
+        reference: reference.transpose()?.flatten(),
+        search: parameters::search(parameters)?,
     };
     walk.answer(&state.query, &filter).await
 }

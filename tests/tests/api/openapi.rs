@@ -29,7 +29,10 @@ async fn every_operation_has_a_unique_id_and_names_its_errors() {
             let is_read = ["get", "delete"].contains(&method.as_str());
             let has_body = operation.get("requestBody").is_some();
             assert!(is_read || has_body, "{method} {path} has no body");
-            assert_eq!(has_body, responses.contains_key("413"), "{method} {path}");
+            assert!(
+                !has_body || responses.contains_key("413"),
+                "{method} {path} has no 413"
+            );
             let one = path.contains("{id}") || path.contains("{parent_id}");
             assert_eq!(one, responses.contains_key("404"), "{method} {path}");
         }

@@ -50,6 +50,7 @@ async fn read_models(app: &TestApp) -> Vec<Value> {
     for sql in [
         "SELECT * FROM resources ORDER BY id",
         "SELECT * FROM adapter_statuses ORDER BY resource_id, adapter",
+        "SELECT * FROM resource_conditions ORDER BY resource_id, type",
         "SELECT resource_id, kind, labels FROM reconcile_queue ORDER BY resource_id",
     ] {
         all.extend(rows(app, sql).await);
@@ -71,11 +72,29 @@ async fn the_read_models_equal_the_log_and_a_rebuild_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_migration_fills_in_what_searches_look_up() {
+    let (app, _) = app_with_past().await;
+    let before = read_models(&app).await;
+    for sql in [
+        "UPDATE resources SET search_keys = '{}'; DELETE FROM resource_conditions",
+        include_str!("../../../migrations/20261125100100_fill_search_keys.sql"),
+    ] {
+        sqlx::raw_sql(sql).execute(app.pool()).await.expect("done");
+    }
+    assert_eq!(read_models(&app).await, before);
+}
+
+#[tokio::test]
 async fn lost_and_foreign_rows_are_found_and_repaired() {
     for damage in [
         "DELETE FROM resources WHERE name = 'kept'",
         "DELETE FROM adapter_statuses",
         "DELETE FROM reconcile_queue",
+        "DELETE FROM resource_conditions",
+        "UPDATE resource_conditions SET last_updated_time = now()",
+        "UPDATE resources SET search_keys = '{label:l=x}' WHERE name = 'kept'",
+        "INSERT INTO resource_conditions SELECT id, 'Extra', 1, now(), now() FROM resources",
+        "INSERT INTO resource_conditions SELECT 'nobody', 'Reconciled', 1, now(), now()",
         "UPDATE resources SET generation = 7 WHERE name = 'kept'",
         "UPDATE resources SET version = 99 WHERE name = 'kept'",
         "UPDATE resources SET state = jsonb_set(state, '{spec}', '{\"evil\": 1}')",
