@@ -5,6 +5,7 @@
 
 mod error;
 mod family;
+mod metrics;
 mod queue;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use hyperfleet_event_store::{Append, AppendError, EventStore, NewEvent};
 
 pub use self::error::CommandError;
 use self::family::{LoadedFamily, stream};
+pub use self::metrics::CommandMetrics;
 use self::queue::ConflictQueue;
 
 /// How often a command is decided before it gives up. Each round that loses a race means that
@@ -51,6 +53,7 @@ pub struct CommandHandler {
     store: EventStore,
     registry: Arc<Registry>,
     conflicts: Arc<ConflictQueue>,
+    metrics: CommandMetrics,
 }
 
 impl CommandHandler {
@@ -60,7 +63,15 @@ impl CommandHandler {
             store,
             registry,
             conflicts: Arc::new(ConflictQueue::default()),
+            metrics: CommandMetrics::default(),
         }
+    }
+
+    /// The same handler, counting there.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: CommandMetrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// The kinds that this handler knows.
@@ -86,13 +97,17 @@ impl CommandHandler {
             let family = LoadedFamily::load(&self.store, target, command).await?;
             let changes = plan(command, family.family(), &self.registry)?;
             let appends = appends(&family, &changes, metadata)?;
+            let started = metrics::started(family.family(), &changes);
             let outcome = changes.into_iter().next().map(|change| change.resource);
             let outcome = outcome.unwrap_or_default();
             if appends.is_empty() {
                 return Ok(outcome);
             }
             match self.store.append(appends).await {
-                Ok(_) => return Ok(outcome),
+                Ok(_) => {
+                    self.metrics.count(&started);
+                    return Ok(outcome);
+                }
                 Err(AppendError::Conflict { stream, .. }) => {
                     tracing::debug!(
                         resource.id = stream.aggregate_id,

@@ -5,7 +5,9 @@ pub mod handler;
 pub mod identity;
 pub mod openapi;
 pub mod routes;
+mod schema;
 
-pub use handler::{CommandError, CommandHandler};
+pub use handler::{CommandError, CommandHandler, CommandMetrics};
 pub use identity::Identity;
 pub use routes::{BuildInfo, CommandState};
+pub use schema::{MAX_VIOLATIONS, SchemaError, SpecSchemas};

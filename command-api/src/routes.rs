@@ -19,7 +19,8 @@ use hyperfleet_domain::registry::{EntityDescriptor, Registry};
 use hyperfleet_event_store::EventStore;
 use hyperfleet_runtime::{Clock, IdSource};
 
-use crate::handler::{CommandHandler, Owner, Target};
+use crate::handler::{CommandHandler, CommandMetrics, Owner, Target};
+use crate::schema::SpecSchemas;
 
 /// Greatest body of a request, in bytes. Specs are documents written by people, of some kilobytes;
 /// the limit keeps one caller from filling the memory and the log.
@@ -45,6 +46,8 @@ pub struct CommandState {
     pub ids: Arc<dyn IdSource>,
     /// The running build.
     pub build: BuildInfo,
+    /// What specs must satisfy.
+    pub schemas: Arc<SpecSchemas>,
 }
 
 impl CommandState {
@@ -61,7 +64,22 @@ impl CommandState {
             clock,
             ids,
             build,
+            schemas: Arc::default(),
         }
+    }
+
+    /// The same state, counting commands there.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: CommandMetrics) -> Self {
+        self.handler = self.handler.with_metrics(metrics);
+        self
+    }
+
+    /// The same state with schemas that specs must satisfy.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Arc<SpecSchemas>) -> Self {
+        self.schemas = schemas;
+        self
     }
 }
 

@@ -11,7 +11,10 @@ mod descriptor;
 use std::collections::BTreeMap;
 
 pub use check::RegistryError;
-pub use descriptor::{EntityDescriptor, NameLength, ParentDeletePolicy, ReferenceRule};
+pub use descriptor::{
+    ConditionOutput, ConditionRule, EntityDescriptor, NameLength, ParentDeletePolicy,
+    ReferenceRule, RuleExpression,
+};
 
 /// Path under which every kind is served; `href`s begin with it.
 pub const API_BASE: &str = "/api/hyperfleet/v1";
@@ -25,7 +28,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The kinds that every installation has: `Cluster` and `NodePool`.
+    /// The kinds of an installation that configures none: `Cluster`, `NodePool`, `Channel`,
+    /// `Version` and `WifConfig` (API contract v1, default registry).
     pub fn builtin() -> Self {
         Self::index(builtin::descriptors())
     }

@@ -20,7 +20,7 @@ pub use chain::{ChainFault, ChainFaultKind};
 pub use cqrs::{CqrsContext, CqrsStore};
 pub use error::Error;
 pub use inline::{InlineProjection, Snapshot, StreamChange};
-pub use options::EventStoreOptions;
+pub use options::{ConnectionOptions, EventStoreOptions};
 pub use recorded::{Loaded, RecordedEvent};
 pub use store::EventStore;
 pub use subscription::Subscription;

@@ -5,10 +5,13 @@
 //! - the request id is the server's own; an incoming one is ignored;
 //! - a handler states a [`Fault`]; path, request id and time are added here, so no error answer lacks
 //!   them;
-//! - a panic in a handler is a 500 problem document, not a broken connection.
+//! - a panic in a handler is a 500 problem document, not a broken connection;
+//! - a masked header's value is never logged.
 
+mod listener;
 mod metrics;
 mod request_id;
+mod request_log;
 
 use std::io;
 use std::sync::Arc;
@@ -23,20 +26,25 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use hyperfleet_api_types::PROBLEM_MEDIA_TYPE;
 use hyperfleet_api_types::problem::{Fault, codes};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use tracing::Instrument as _;
 
+pub use self::listener::{HttpListener, RemoteAddress};
 pub use self::metrics::HttpMetrics;
 pub use self::request_id::RequestId;
+use self::request_log::RequestLog;
 use crate::clock::Clock;
 use crate::ids::IdSource;
 
 /// Header that names the request in answers and logs.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// How long the body of a request may take to go on arriving.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a request may take. Longer than any query should, shorter than clients wait.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,17 +63,58 @@ impl IntoResponse for FaultResponse {
     }
 }
 
+/// How a server treats requests.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// How long its body may take to go on arriving.
+    pub body_timeout: Duration,
+    /// Headers whose values are masked in the log.
+    pub masked_headers: Vec<String>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        let masked = ["authorization", "x-api-key", "cookie", "x-auth-token"];
+        Self {
+            request_timeout: REQUEST_TIMEOUT,
+            body_timeout: BODY_TIMEOUT,
+            masked_headers: masked.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
 /// What the layers need.
 #[derive(Clone)]
 struct Context {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    request_timeout: Duration,
+    masked_headers: Arc<[String]>,
+}
+
+/// A router with everything that all servers share, with the default options.
+pub fn layered(router: Router, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Router {
+    layered_with(router, clock, ids, &HttpOptions::default())
 }
 
 /// A router with everything that all servers share.
-pub fn layered(router: Router, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Router {
-    let context = Context { clock, ids };
+pub fn layered_with(
+    router: Router,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    options: &HttpOptions,
+) -> Router {
+    let masked = options.masked_headers.iter();
+    let context = Context {
+        clock,
+        ids,
+        request_timeout: options.request_timeout,
+        masked_headers: masked.map(|name| name.to_ascii_lowercase()).collect(),
+    };
     let routed = router
+        .route_layer(RequestBodyTimeoutLayer::new(options.body_timeout))
         // Inside the request's id, so that the answer to a panic names it.
         .route_layer(CatchPanicLayer::custom(panicked))
         .route_layer(middleware::from_fn_with_state(context.clone(), identified))
@@ -83,16 +132,26 @@ pub fn layered(router: Router, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) ->
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<HttpListener>,
     router: Router,
     shutdown: CancellationToken,
     drain: Duration,
 ) -> io::Result<()> {
     let graceful = shutdown.clone().cancelled_owned();
+    let service = router.into_make_service_with_connect_info::<RemoteAddress>();
     let served = async {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(graceful)
-            .await
+        match listener.into() {
+            HttpListener::Plain(listener) => {
+                axum::serve(listener, service)
+                    .with_graceful_shutdown(graceful)
+                    .await
+            }
+            HttpListener::Tls(listener) => {
+                axum::serve(listener, service)
+                    .with_graceful_shutdown(graceful)
+                    .await
+            }
+        }
     };
     let drained = async {
         shutdown.cancelled().await;
@@ -111,13 +170,12 @@ pub async fn serve(
 async fn identified(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(context.ids.new_id().to_string());
     request.extensions_mut().insert(id.clone());
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let log = RequestLog::of(&request, &id, &context.masked_headers);
     let started = Instant::now();
-    let span = tracing::info_span!("request", request_id = %id, %method, path);
-    tracing::debug!(parent: &span, "HTTP request received");
-    let answer = next.run(request).instrument(span.clone());
-    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+    log.received();
+    let span = log.span().clone();
+    let answer = next.run(request).instrument(span);
+    let mut response = match tokio::time::timeout(context.request_timeout, answer).await {
         Ok(response) => response,
         Err(_) => FaultResponse(Fault::new(
             codes::SERVICE_TIMEOUT,
@@ -128,9 +186,7 @@ async fn identified(State(context): State<Context>, mut request: Request, next: 
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         return response;
     }
-    let status_code = response.status().as_u16();
-    let duration_ms = started.elapsed().as_millis();
-    tracing::info!(parent: &span, status_code, duration_ms, "HTTP request completed");
+    log.completed(&response, started.elapsed());
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }

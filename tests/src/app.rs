@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Method, Request};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
 use hyperfleet_api_types::BASE_PATH;
-use hyperfleet_command_api::{BuildInfo, CommandState};
+use hyperfleet_command_api::{BuildInfo, CommandState, SpecSchemas};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::{EventStore, EventStoreOptions};
 use hyperfleet_projections::{InlineProjector, QueryState};
@@ -116,6 +116,11 @@ impl TestApp {
 
     /// The API with these kinds.
     pub async fn with(registry: Registry) -> Self {
+        Self::with_schemas(registry, SpecSchemas::default()).await
+    }
+
+    /// The API with these kinds, whose specs must satisfy these schemas.
+    pub async fn with_schemas(registry: Registry, schemas: SpecSchemas) -> Self {
         let database = hyperfleet_test_support::database().await;
         let clock = Arc::new(ManualClock::default());
         let options = EventStoreOptions::new(&database.url).projection(Arc::new(InlineProjector));
@@ -123,7 +128,7 @@ impl TestApp {
             .await
             .expect("the test database answers");
         let registry = Arc::new(registry);
-        let router = router(&database.pool, &store, &registry, &clock);
+        let router = router(&database.pool, &store, &registry, &clock, schemas);
         Self {
             router,
             store,
@@ -304,13 +309,14 @@ fn router(
     store: &EventStore,
     registry: &Arc<Registry>,
     clock: &Arc<ManualClock>,
+    schemas: SpecSchemas,
 ) -> Router {
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: pool.clone(),
         store: store.clone(),
         registry: Arc::clone(registry),
     });
-    let commands = hyperfleet_command_api::routes::router(CommandState::new(
+    let state = CommandState::new(
         store.clone(),
         Arc::clone(registry),
         Arc::clone(clock) as _,
@@ -319,7 +325,8 @@ fn router(
             version: "0.0.0-test".to_owned(),
             build_time: "unknown".to_owned(),
         },
-    ));
+    );
+    let commands = hyperfleet_command_api::routes::router(state.with_schemas(Arc::new(schemas)));
     let mut document = hyperfleet_command_api::openapi::document(registry, "0.0.0-test");
     document.merge(hyperfleet_projections::openapi::document(
         registry,

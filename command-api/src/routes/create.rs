@@ -17,7 +17,9 @@ pub(crate) async fn create(
     caller: Caller,
     Body(bytes): Body,
 ) -> Answer {
-    let body = decode::create(&bytes, state.declares_schema)?;
+    let body = decode::create_checked(&bytes, state.declares_schema, |spec| {
+        state.command.schemas.check(&state.kind, spec)
+    })?;
     if body.kind.is_empty() {
         return Err(Refusal::KindRequired.into());
     }

@@ -20,7 +20,13 @@ pub(crate) async fn patch(
 ) -> Answer {
     // Only an id that can exist makes the spec be checked before the resource is looked up.
     let declares_schema = state.declares_schema && uuid::Uuid::parse_str(&path.id).is_ok();
-    let body = decode::patch(&bytes, declares_schema)?;
+    let body = decode::patch_checked(&bytes, declares_schema, |spec| {
+        if declares_schema {
+            state.command.schemas.check(&state.kind, spec)
+        } else {
+            Ok(())
+        }
+    })?;
     let command = Command::Patch(PatchResource {
         spec: body.spec,
         labels: body.labels,

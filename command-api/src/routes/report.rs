@@ -46,6 +46,13 @@ pub(crate) async fn report(
         .handler
         .handle(&target, &command, &recorded)
         .await?;
+    if !resource.exists() {
+        tracing::info!(
+            resource_type = resource.kind,
+            resource_id = resource.id,
+            "Hard-deleted resource after all required adapters reported Finalized=True"
+        );
+    }
     match resource.statuses.get(&adapter) {
         Some(status) => Ok(answer::document(StatusCode::CREATED, status)),
         None => Ok(answer::no_content()),

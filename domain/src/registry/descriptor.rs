@@ -17,6 +17,17 @@ pub enum ParentDeletePolicy {
     Restrict,
 }
 
+impl ParentDeletePolicy {
+    /// The policy of that name in configuration, if it is one.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "cascade" => Some(Self::Cascade),
+            "restrict" => Some(Self::Restrict),
+            _ => None,
+        }
+    }
+}
+
 /// Bounds of a name's length in bytes; 0 means that the kind sets none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NameLength {
@@ -53,6 +64,39 @@ pub struct ReferenceRule {
     pub max: usize,
 }
 
+/// Texts of CEL expressions; the part of a [`ConditionRule`] that computes one member.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleExpression {
+    /// The expression.
+    pub expression: String,
+}
+
+/// What a [`ConditionRule`] puts into its condition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionOutput {
+    /// Status: `True` or `False`, as text or truth value.
+    pub status: RuleExpression,
+    /// Reason.
+    pub reason: RuleExpression,
+    /// Message.
+    pub message: RuleExpression,
+}
+
+/// A condition that is computed from what adapters report. The texts are kept as written; whoever
+/// evaluates them compiles them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionRule {
+    /// Type of the condition.
+    pub r#type: String,
+    /// Whether the condition is there.
+    pub when: RuleExpression,
+    /// What it says.
+    pub output: ConditionOutput,
+}
+
 /// The rules of one kind. In configuration it is one entry of `entities`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Entry")]
@@ -75,9 +119,21 @@ pub struct EntityDescriptor {
     pub spec_schema_name: Option<String>,
     /// Whether a missing schema stops the start-up instead of switching validation off.
     pub require_spec_schema: bool,
+    /// Conditions that are computed from the adapters' reports, beside the aggregated ones.
+    pub condition_rules: Vec<ConditionRule>,
 }
 
 impl EntityDescriptor {
+    /// Everything that decides which conditions a resource of this kind has, as text. When it
+    /// differs from what it was, existing resources need to be evaluated again.
+    pub fn rules_text(&self) -> String {
+        serde_json::json!({
+            "required_adapters": self.required_adapters,
+            "conditions": self.condition_rules,
+        })
+        .to_string()
+    }
+
     /// Whether resources of this kind have an owner.
     pub fn is_child(&self) -> bool {
         self.parent_kind.is_some()
@@ -104,8 +160,9 @@ struct Entry {
     plural: String,
     #[serde(default)]
     parent_kind: Option<String>,
+    /// Any other text than a policy means that nothing is enforced.
     #[serde(default)]
-    on_parent_delete: Option<ParentDeletePolicy>,
+    on_parent_delete: Option<String>,
     #[serde(default)]
     required_adapters: Vec<String>,
     #[serde(default)]
@@ -118,6 +175,8 @@ struct Entry {
     spec_schema_name: Option<String>,
     #[serde(default)]
     require_spec_schema: bool,
+    #[serde(default)]
+    conditions: Vec<ConditionRule>,
 }
 
 impl From<Entry> for EntityDescriptor {
@@ -127,7 +186,10 @@ impl From<Entry> for EntityDescriptor {
             kind: entry.kind,
             plural: entry.plural,
             parent_kind: given(entry.parent_kind),
-            on_parent_delete: entry.on_parent_delete,
+            on_parent_delete: entry
+                .on_parent_delete
+                .as_deref()
+                .and_then(ParentDeletePolicy::named),
             required_adapters: entry.required_adapters,
             references: entry.references,
             name_length: NameLength {
@@ -136,6 +198,7 @@ impl From<Entry> for EntityDescriptor {
             },
             spec_schema_name: given(entry.spec_schema_name),
             require_spec_schema: entry.require_spec_schema,
+            condition_rules: entry.conditions,
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use hyperfleet_domain::registry::{EntityDescriptor, ParentDeletePolicy, Registry};
 
-/// The built-in kinds and: `Channel` with restricted `Version`s; `Gadget` with adapters, cascading
-/// `Widget`s and independent `Orphan`s. None of the added kinds has a spec schema.
+/// The built-in kinds and: `Gadget` with adapters, cascading `Widget`s and independent `Orphan`s. None
+/// of the added kinds has a spec schema.
 pub(crate) fn registry() -> Registry {
     let kind = |kind: &str, plural: &str| EntityDescriptor {
         kind: kind.to_owned(),
@@ -17,13 +17,6 @@ pub(crate) fn registry() -> Registry {
         ..kind(name, plural)
     };
     let mut kinds: Vec<_> = Registry::builtin().iter().cloned().collect();
-    kinds.push(kind("Channel", "channels"));
-    kinds.push(child(
-        "Version",
-        "versions",
-        "Channel",
-        Some(ParentDeletePolicy::Restrict),
-    ));
     kinds.push(EntityDescriptor {
         required_adapters: vec!["alpha".to_owned(), "beta-two".to_owned()],
         ..kind("Gadget", "gadgets")
