@@ -72,6 +72,8 @@ pub struct HttpOptions {
     pub body_timeout: Duration,
     /// Headers whose values are masked in the log.
     pub masked_headers: Vec<String>,
+    /// Whether requests are logged at debug only: probes and scrapes come every few seconds.
+    pub is_quiet: bool,
 }
 
 impl Default for HttpOptions {
@@ -81,6 +83,7 @@ impl Default for HttpOptions {
             request_timeout: REQUEST_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
             masked_headers: masked.map(str::to_owned).to_vec(),
+            is_quiet: false,
         }
     }
 }
@@ -92,6 +95,7 @@ struct Context {
     ids: Arc<dyn IdSource>,
     request_timeout: Duration,
     masked_headers: Arc<[String]>,
+    is_quiet: bool,
 }
 
 /// A router with everything that all servers share, with the default options.
@@ -112,6 +116,7 @@ pub fn layered_with(
         ids,
         request_timeout: options.request_timeout,
         masked_headers: masked.map(|name| name.to_ascii_lowercase()).collect(),
+        is_quiet: options.is_quiet,
     };
     let routed = router
         .route_layer(RequestBodyTimeoutLayer::new(options.body_timeout))
@@ -170,7 +175,7 @@ pub async fn serve(
 async fn identified(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(context.ids.new_id().to_string());
     request.extensions_mut().insert(id.clone());
-    let log = RequestLog::of(&request, &id, &context.masked_headers);
+    let log = RequestLog::of(&request, &id, &context.masked_headers, context.is_quiet);
     let started = Instant::now();
     log.received();
     let span = log.span().clone();

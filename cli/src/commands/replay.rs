@@ -14,7 +14,7 @@ const STREAMS: usize = 500;
 
 /// Folds the log and compares it with the read models; recomputes every hash chain.
 pub(crate) async fn verify(arguments: &ReplayArguments, role: &Role) -> anyhow::Result<()> {
-    let settings = &role.configuration.database;
+    let settings = &role.configuration.database.for_maintenance();
     let database = Database::open(&settings.choice()?, settings).await?;
     let store = database.store(&role.metrics).await?;
     let report = replay::verify(store.pool()).await?;
@@ -64,7 +64,7 @@ pub(crate) async fn verify(arguments: &ReplayArguments, role: &Role) -> anyhow::
 
 /// Writes the read models anew from the log.
 pub(crate) async fn rebuild(arguments: &ReplayArguments, role: &Role) -> anyhow::Result<()> {
-    let settings = &role.configuration.database;
+    let settings = &role.configuration.database.for_maintenance();
     let database = Database::open(&settings.choice()?, settings).await?;
     let store = database.store(&role.metrics).await?;
     let rebuilt = replay::rebuild(store.pool()).await?;

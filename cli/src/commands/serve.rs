@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use hyperfleet_runtime::telemetry::Output;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{ControlPlaneArguments, SentinelArguments};
@@ -40,11 +41,13 @@ pub(crate) async fn api(role: Role, shutdown: CancellationToken) -> anyhow::Resu
         shutdown: &shutdown,
     })
     .await?;
-    println!("  API        {}", api.url());
-    println!("  health     {}", api.health_url());
-    println!("  metrics    {}", api.metrics_url());
-    println!("  database   {}", database.described());
-    warn_unauthenticated();
+    let described = [
+        ("API", api.url()),
+        ("health", api.health_url()),
+        ("metrics", api.metrics_url()),
+        ("database", database.described()),
+    ];
+    tell(&described, configuration.logging.output);
     shutdown.cancelled().await;
     api.join().await;
     drop(store);
@@ -129,12 +132,25 @@ fn temporary_folder() -> PathBuf {
 
 /// Prints what runs where.
 pub(crate) fn announce(control_plane: &ControlPlane) {
-    for (what, value) in control_plane.described() {
-        println!("  {what:<10} {value}");
-    }
-    warn_unauthenticated();
+    let described = control_plane.described().iter();
+    let described: Vec<(&str, &str)> = described
+        .map(|(what, value)| (*what, value.as_str()))
+        .collect();
+    tell(&described, Output::Stderr);
 }
 
-fn warn_unauthenticated() {
-    println!("  authentication is off: anyone who can reach the API may change anything");
+/// Prints what runs where; where standard output is the log, as lines of the log.
+fn tell(described: &[(&str, &str)], log: Output) {
+    let unauthenticated = "authentication is off: anyone who can reach the API may change anything";
+    if log == Output::Stdout {
+        for (what, value) in described {
+            tracing::info!(what, value, "running");
+        }
+        tracing::warn!("{unauthenticated}");
+        return;
+    }
+    for (what, value) in described {
+        println!("  {what:<10} {value}");
+    }
+    println!("  {unauthenticated}");
 }

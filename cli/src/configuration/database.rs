@@ -102,6 +102,14 @@ fn url_of_parts(settings: &Settings) -> Result<String, ConfigError> {
 }
 
 impl Database {
+    /// The same database for work over all of it, whose statements may take as long as they need.
+    pub(crate) fn for_maintenance(&self) -> Self {
+        Self {
+            statement_timeout: Duration::ZERO,
+            ..self.clone()
+        }
+    }
+
     /// The database of a role that has no place of its own on disk.
     pub(crate) fn choice(&self) -> anyhow::Result<DatabaseChoice> {
         match (&self.url, &self.data_dir) {

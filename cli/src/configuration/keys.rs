@@ -38,7 +38,7 @@ pub(crate) const KEYS: &[Key] = &[
         .flags(&["insecure"]),
     Key::text("server.openapi_schema_path", "OpenAPI 3 file (YAML or JSON) whose component schemas validate specs; without it specs are free-form")
         .flags(&["server-openapi-schema-path"]),
-    Key::text("server.timeouts.read", "Longest time for a request's body to arrive")
+    Key::text("server.timeouts.read", "Longest wait for more of a request's body")
         .of(seconds(1, 3600)).or("5s").flags(&["server-read-timeout"]),
     Key::text("server.timeouts.write", "Longest time to answer a request")
         .of(seconds(1, 3600)).or("30s").flags(&["server-write-timeout"]),

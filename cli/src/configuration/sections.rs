@@ -31,13 +31,13 @@ pub(crate) struct Server {
     pub(crate) schema_file: Option<PathBuf>,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the identity layers"))]
     pub(crate) identity: IdentityPassthrough,
 }
 
 /// `server.jwt`, `server.tenant` and `server.authorization` as the sources give them, for whoever
 /// authenticates. A member that no source sets is absent. Flags and variables are merged in.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the identity layers"))]
 pub(crate) struct IdentityPassthrough {
     pub(crate) jwt: Value,
     pub(crate) tenant: Value,

@@ -77,22 +77,45 @@ impl Api {
             request_timeout: server.write_timeout,
             body_timeout: server.read_timeout,
             masked_headers: configuration.logging.masked_headers.clone(),
+            is_quiet: false,
         };
-        let place = |listen, what, shutdown: &CancellationToken, drain| Place {
+        let quiet = HttpOptions {
+            is_quiet: true,
+            ..http_options.clone()
+        };
+        let place = |listen, what, shutdown: &CancellationToken, drain, options| Place {
             listen,
             what,
             shutdown: shutdown.clone(),
             drain,
-            options: &http_options,
+            options,
         };
         let drain = configuration.health.shutdown_timeout;
-        let api = place(&server.listen, "the API", options.shutdown, drain);
+        let api = place(
+            &server.listen,
+            "the API",
+            options.shutdown,
+            drain,
+            &http_options,
+        );
         let api = api.serve(routes).await?;
-        let health = place(&configuration.health.listen, "health", &side, SIDE_DRAIN);
+        let health = place(
+            &configuration.health.listen,
+            "health",
+            &side,
+            SIDE_DRAIN,
+            &quiet,
+        );
         let health = health.serve(state.clone().router()).await?;
         let scraped = ScrapedMetrics::register(metrics, COMPONENT, VERSION)?;
         let router = scraped.router(metrics, &pool, configuration.metrics.stuck_threshold);
-        let metrics_server = place(&configuration.metrics.listen, "metrics", &side, SIDE_DRAIN);
+        let metrics_server = place(
+            &configuration.metrics.listen,
+            "metrics",
+            &side,
+            SIDE_DRAIN,
+            &quiet,
+        );
         let metrics_server = metrics_server.serve(router).await?;
         let beside = beside(&options, handler, &state)?;
         state.ready();

@@ -57,8 +57,10 @@ impl Database {
         let mut connection = self.connect().await?;
         // A lock is waited for while another process migrates; then it is waited for no longer.
         let wait = self.settings.migration_lock_timeout.as_millis();
-        let settings = format!("SET lock_timeout = {wait}");
-        sqlx::query(&settings).execute(&mut connection).await?;
+        sqlx::query("SELECT set_config('lock_timeout', $1, false)")
+            .bind(wait.to_string())
+            .execute(&mut connection)
+            .await?;
         migrator()
             .run(&mut connection)
             .await

@@ -274,7 +274,8 @@ async fn case_235_to_238_requests_and_resources_are_metered_and_logged() {
 async fn case_239_a_request_in_flight_is_finished_and_readiness_says_so() {
     use tokio::io::AsyncWriteExt as _;
     let folder = tempfile::tempdir().unwrap();
-    let api = Api::start(api(folder.path(), "")).await;
+    let config = "server: {timeouts: {read: 60s, write: 60s}}\nhealth: {shutdown_timeout: 60s}\n";
+    let api = Api::start(api(folder.path(), config)).await;
     let ready = format!("{}/readyz", api.health);
     assert_eq!(reqwest::get(&ready).await.unwrap().status(), 200);
     // A request whose body has only begun to arrive.

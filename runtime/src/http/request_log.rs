@@ -18,6 +18,7 @@ const MASKED: &str = "***";
 /// What the log says of one request.
 pub(super) struct RequestLog {
     span: Span,
+    is_quiet: bool,
     remote_addr: String,
     user_agent: String,
     headers: String,
@@ -25,15 +26,16 @@ pub(super) struct RequestLog {
 
 impl RequestLog {
     /// Reads what is to be logged. Texts are only made when somebody will read them.
-    pub(super) fn of(request: &Request, id: &RequestId, masked: &[String]) -> Self {
+    pub(super) fn of(request: &Request, id: &RequestId, masked: &[String], is_quiet: bool) -> Self {
         let method = request.method().as_str();
         let path = request.uri().path();
         let (trace_id, span_id) = trace(request.headers(), id);
         let span =
             tracing::info_span!("request", request_id = %id, trace_id, span_id, method, path);
-        if !tracing::enabled!(Level::INFO) {
+        if is_quiet || !tracing::enabled!(Level::INFO) {
             return Self {
                 span,
+                is_quiet,
                 remote_addr: String::new(),
                 user_agent: String::new(),
                 headers: String::new(),
@@ -43,6 +45,7 @@ impl RequestLog {
         let user_agent = request.headers().get(USER_AGENT);
         Self {
             span,
+            is_quiet,
             remote_addr: remote.map_or_else(String::new, |remote| remote.0.0.to_string()),
             user_agent: user_agent.map_or_else(String::new, |value| lossy(value.as_bytes())),
             headers: headers(request.headers(), masked),
@@ -56,10 +59,15 @@ impl RequestLog {
     pub(super) fn received(&self) {
         let Self {
             span,
+            is_quiet,
             remote_addr,
             user_agent,
             headers,
         } = self;
+        if *is_quiet {
+            tracing::debug!(parent: span, "HTTP request received");
+            return;
+        }
         tracing::info!(parent: span, remote_addr, user_agent, headers, "HTTP request received");
     }
 
@@ -75,6 +83,10 @@ impl RequestLog {
             ..
         } = self;
         let duration_ms = duration.as_millis();
+        if self.is_quiet {
+            tracing::debug!(parent: span, status_code, duration_ms, "HTTP request completed");
+            return;
+        }
         tracing::info!(
             parent: span, status_code, duration_ms, remote_addr, user_agent,
             "HTTP request completed"
