@@ -100,9 +100,8 @@ impl Configuration {
 
     /// Logs what was read, and what the operator should know of it. To be called once logs are set up.
     pub(crate) fn announce(&self) {
-        match self.settings.file() {
-            Some(file) => tracing::info!(file = %file.display(), "configuration read"),
-            None => tracing::debug!("no configuration file; flags, environment and defaults hold"),
+        if let Some(file) = self.settings.file() {
+            tracing::info!(file = %file.display(), "configuration read");
         }
         for warning in &self.warnings {
             tracing::warn!("{warning}");

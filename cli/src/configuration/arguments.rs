@@ -103,10 +103,11 @@ fn argument(key: &'static Key, flag: &'static str) -> Arg {
 
 fn help_of_file<S: Scope>() -> String {
     let files = S::DEFAULT_FILES.iter();
-    let otherwise: String = files.map(|file| format!(", else {file}")).collect();
+    let otherwise: Vec<String> = files.map(|file| format!(", else {file}")).collect();
     format!(
-        "Configuration file of the API; default: ${}{otherwise}",
-        S::CONFIG_VARIABLE
+        "Configuration file of the API; default: ${}{}",
+        S::CONFIG_VARIABLE,
+        otherwise.concat()
     )
 }
 

@@ -67,13 +67,9 @@ impl Api {
             }
         })
         .await;
-        if places.len() != 3 {
-            panic!(
-                "hyperfleet api did not start ({started:?}): {}",
-                log.await.unwrap()
-            );
-        }
-        let [url, health, metrics] = places.try_into().unwrap();
+        let Ok([url, health, metrics]) = <[String; 3]>::try_from(places) else {
+            panic!("it did not start ({started:?}): {}", log.await.unwrap());
+        };
         Self {
             process,
             url,
@@ -142,111 +138,100 @@ fn cluster() -> Value {
     json!({"kind": "Cluster", "name": "abc", "spec": {}})
 }
 
-/// The one line of a scrape that begins so.
+/// The value in the one line of a scrape that begins so.
 #[track_caller]
-fn metric(scrape: &str, beginning: &str) -> f64 {
+fn shown<'a>(scrape: &'a str, beginning: &str) -> &'a str {
     let line = scrape.lines().find(|line| line.starts_with(beginning));
     let line = line.unwrap_or_else(|| panic!("no {beginning} in\n{scrape}"));
-    line.rsplit(' ').next().unwrap().parse().unwrap()
+    line.rsplit(' ').next().unwrap()
+}
+
+/// Asserts that something was counted.
+#[track_caller]
+fn assert_counted(scrape: &str, beginning: &str) {
+    let value: f64 = shown(scrape, beginning).parse().unwrap();
+    assert!(value >= 1.0, "{beginning} is {value}");
 }
 
 #[tokio::test]
-async fn case_235_to_238_requests_and_resources_are_metered_and_logged() {
+async fn case_235_to_237_requests_and_resources_are_metered() {
     let folder = tempfile::tempdir().unwrap();
-    let api = Api::start(api(folder.path(), "logging: {level: info}\n")).await;
+    let api = Api::start(api(folder.path(), "")).await;
     let created = api
         .send(reqwest::Method::POST, "clusters", &cluster())
         .await;
-    let id = created["id"].as_str().unwrap();
-    let path = api.path(&format!("clusters/{id}"));
-    let request = reqwest::Client::new().get(&path).bearer_auth("top-secret");
-    let answer = request.header("user-agent", "a-test").send().await.unwrap();
+    let path = format!("clusters/{}", created["id"].as_str().unwrap());
+    api.get(&path).await;
+    let scrape = api.scrape().await;
+    let version = env!("CARGO_PKG_VERSION");
+    assert_counted(
+        &scrape,
+        &format!(
+            r#"hyperfleet_api_requests_total{{code="200",component="api",method="GET",path="/api/hyperfleet/v1/clusters/-",version="{version}"}}"#
+        ),
+    );
+    let labelled = |name: &str, kind: &str, is_delete| {
+        format!(
+            r#"hyperfleet_api_{name}{{component="api",is_delete="{is_delete}",resource_type="{kind}",version="{version}"}}"#
+        )
+    };
+    let pending = "resource_pending_reconciliation";
+    for (name, kind, expected) in [
+        (pending.to_owned(), "cluster", "1"),
+        (format!("{pending}_stuck"), "cluster", "0"),
+        (format!("{pending}_stuck_duration_seconds"), "cluster", "0"),
+        ("reconciliation_started_total".to_owned(), "Cluster", "1"),
+    ] {
+        let name = labelled(&name, kind, false);
+        assert_eq!(shown(&scrape, &name), expected, "{name}");
+    }
+    assert_eq!(shown(&scrape, "hyperfleet_api_build_info{"), "1");
+    for counted in [
+        "hyperfleet_db_connections_open{",
+        r#"hyperfleet_db_query_duration_seconds_count{component="api",operation="query",table="resources""#,
+        "hyperfleet_event_store_batch_transactions_count",
+        "process_resident_memory_bytes",
+    ] {
+        assert_counted(&scrape, counted);
+    }
+    api.send(reqwest::Method::DELETE, &path, &Value::Null).await;
+    let scrape = api.scrape().await;
+    assert_eq!(shown(&scrape, &labelled(pending, "cluster", true)), "1");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn case_238_requests_are_logged_without_what_is_masked() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = Api::start(api(folder.path(), "logging: {level: info}\n")).await;
+    let request = reqwest::Client::new().get(api.path("clusters/none"));
+    let request = request
+        .bearer_auth("top-secret")
+        .header("user-agent", "a-test");
+    let answer = request.send().await.unwrap();
     let request_id = answer.headers()["x-request-id"]
         .to_str()
         .unwrap()
         .to_owned();
-    let scrape = api.scrape().await;
-    let version = env!("CARGO_PKG_VERSION");
-    let requests = format!(
-        r#"hyperfleet_api_requests_total{{code="200",component="api",method="GET",path="/api/hyperfleet/v1/clusters/-",version="{version}"}}"#
-    );
-    assert!(metric(&scrape, &requests) >= 1.0);
-    let labels = |kind: &str, is_delete| {
-        format!(
-            r#"{{component="api",is_delete="{is_delete}",resource_type="{kind}",version="{version}"}}"#
-        )
-    };
-    let pending = "hyperfleet_api_resource_pending_reconciliation";
-    let started = "hyperfleet_api_reconciliation_started_total";
-    assert_eq!(
-        metric(&scrape, &format!("{pending}{}", labels("cluster", false))),
-        1.0
-    );
-    assert_eq!(
-        metric(
-            &scrape,
-            &format!("{pending}_stuck{}", labels("cluster", false))
-        ),
-        0.0
-    );
-    assert_eq!(
-        metric(
-            &scrape,
-            &format!(
-                "{pending}_stuck_duration_seconds{}",
-                labels("cluster", false)
-            )
-        ),
-        0.0
-    );
-    assert_eq!(
-        metric(&scrape, &format!("{started}{}", labels("Cluster", false))),
-        1.0
-    );
-    assert_eq!(metric(&scrape, "hyperfleet_api_build_info{"), 1.0);
-    assert!(metric(&scrape, "hyperfleet_db_connections_open{") >= 1.0);
-    assert!(
-        metric(
-            &scrape,
-            r#"hyperfleet_db_query_duration_seconds_count{component="api",operation="query",table="resources""#
-        ) >= 1.0
-    );
-    assert!(metric(&scrape, "hyperfleet_event_store_batch_transactions_count") >= 1.0);
-    assert!(metric(&scrape, "process_resident_memory_bytes") > 0.0);
-    let deleted = reqwest::Client::new().delete(&path).send().await.unwrap();
-    assert_eq!(deleted.status(), 202);
-    let scrape = api.scrape().await;
-    assert_eq!(
-        metric(&scrape, &format!("{pending}{}", labels("cluster", true))),
-        1.0
-    );
-    let missing = reqwest::get(api.path("clusters/none")).await.unwrap();
-    assert_eq!(missing.status(), 404);
     let log = api.stop().await;
     assert!(!log.contains("top-secret"), "{log}");
-    let lines: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let of_request = |message: &str| {
+    let read = |line| serde_json::from_str(line).unwrap();
+    let lines: Vec<Value> = log.lines().map(read).collect();
+    let line = |message: &str| {
         let is_it = |line: &&Value| line["message"] == message && line["request_id"] == request_id;
         lines
             .iter()
             .find(is_it)
             .unwrap_or_else(|| panic!("no {message:?} in {log}"))
     };
-    let received = of_request("HTTP request received");
+    let received = line("HTTP request received");
     assert_eq!(received["headers"]["authorization"], "***");
     assert_eq!(received["method"], "GET");
     assert_eq!(received["user_agent"], "a-test");
-    assert!(
-        received["remote_addr"]
-            .as_str()
-            .unwrap()
-            .starts_with("127.0.0.1:")
-    );
-    let completed = of_request("HTTP request completed");
-    assert_eq!(completed["status_code"], 200);
+    let from = received["remote_addr"].as_str().unwrap();
+    assert!(from.starts_with("127.0.0.1:"), "{from}");
+    let completed = line("HTTP request completed");
+    assert_eq!(completed["status_code"], 404);
     for key in [
         "timestamp",
         "source",
@@ -261,10 +246,7 @@ async fn case_235_to_238_requests_and_resources_are_metered_and_logged() {
             "{key} is missing in {completed}"
         );
     }
-    let refused = lines
-        .iter()
-        .find(|line| line["message"] == "Client error response")
-        .unwrap();
+    let refused = line("Client error response");
     assert_eq!(refused["code"], "HYPERFLEET-NTF-001");
     assert_eq!(refused["http_code"], 404);
     assert_eq!(refused["reason"], "Cluster with id='none' not found");
@@ -467,7 +449,7 @@ async fn changed_rules_evaluate_existing_resources_again_as_recorded_events() {
     let running = Api::start(api(folder.path(), &with_adapters("alpha, beta"))).await;
     eventually(DEADLINE, "nothing is left to do", async || {
         let scrape = running.scrape().await;
-        (metric(&scrape, "hyperfleet_reevaluation_pending_kinds") == 0.0).then_some(())
+        (shown(&scrape, "hyperfleet_reevaluation_pending_kinds") == "0").then_some(())
     })
     .await;
     let same = running.get(&format!("clusters/{id}/history")).await;
@@ -476,5 +458,52 @@ async fn changed_rules_evaluate_existing_resources_again_as_recorded_events() {
 
     let running = Api::start(api(folder.path(), &with_adapters("alpha"))).await;
     reconciled(&running, id, "True").await;
+    running.stop().await;
+}
+
+/// Enough for several batches.
+const CLUSTERS: usize = 150;
+
+/// How many clusters of the fleet wait for that adapter, by what their condition says.
+async fn waiting_for(api: &Api, adapter: &str) -> usize {
+    let mut waiting = 0;
+    for page in 1..=CLUSTERS.div_ceil(100) {
+        let list = api.get(&format!("clusters?size=100&page={page}")).await;
+        let says = |cluster: &&Value| {
+            let message = cluster["status"]["conditions"][0]["message"].as_str();
+            message.unwrap().contains(adapter)
+        };
+        waiting += list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(says)
+            .count();
+    }
+    waiting
+}
+
+#[tokio::test]
+async fn a_killed_evaluation_is_taken_up_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Api::start(api(folder.path(), &with_adapters("alpha"))).await;
+    for number in 0..CLUSTERS {
+        let mut body = cluster();
+        body["name"] = json!(format!("abc-{number}"));
+        running.send(reqwest::Method::POST, "clusters", &body).await;
+    }
+    running.stop().await;
+    let mut killed = Api::start(api(folder.path(), &with_adapters("alpha, beta"))).await;
+    killed.process.kill().await.unwrap();
+    let running = Api::start(api(folder.path(), &with_adapters("alpha, beta"))).await;
+    eventually(DEADLINE, "every cluster waits for beta", async || {
+        (waiting_for(&running, "beta").await == CLUSTERS).then_some(())
+    })
+    .await;
+    eventually(DEADLINE, "nothing is left to do", async || {
+        let scrape = running.scrape().await;
+        (shown(&scrape, "hyperfleet_reevaluation_pending_kinds") == "0").then_some(())
+    })
+    .await;
     running.stop().await;
 }

@@ -13,7 +13,7 @@ fn compiled(openapi: &str, schemas: Value) -> Result<(SpecSchemas, Vec<String>),
     SpecSchemas::compile(&document, &Registry::builtin())
 }
 
-fn errors(openapi: &str, cluster: Value, spec: Value) -> Vec<(String, String)> {
+fn errors(openapi: &str, cluster: &Value, spec: Value) -> Vec<(String, String)> {
     let schemas = json!({"ClusterSpec": cluster, "Name": {"type": "string", "nullable": true}});
     let (schemas, _) = compiled(openapi, schemas).expect("compiled");
     let Value::Object(spec) = spec else {
@@ -51,7 +51,7 @@ fn all_violations_are_named_by_path_in_order() {
     });
     let spec = json!({"mode": "c", "parts": [{"id": "x"}, {}, {"id": 5}], "extra": 1, "size": 0});
     assert_eq!(
-        errors("3.0.3", schema, spec),
+        errors("3.0.3", &schema, spec),
         pairs(&[
             ("spec.extra", "property \"extra\" is unsupported"),
             ("spec.mode", "value must be one of \"a\", \"b\""),
@@ -80,10 +80,10 @@ fn the_particulars_of_openapi_3_0_are_understood() {
     });
     let good = json!({"name": null, "mode": null, "share": 0.5, "big": 7,
         "when": "2026-01-02T03:04:05Z", "odd": "x"});
-    assert_eq!(errors("3.0.0", schema.clone(), good), []);
+    assert_eq!(errors("3.0.0", &schema, good), []);
     let bad = json!({"name": 1, "share": 0, "big": 3_000_000_000_u64, "when": "soon"});
     assert_eq!(
-        errors("3.0.0", schema, bad),
+        errors("3.0.0", &schema, bad),
         pairs(&[
             ("spec.big", "number must be at most 2147483647"),
             ("spec.name", "value must be a string or null"),
@@ -99,7 +99,7 @@ fn openapi_3_1_is_json_schema() {
         "a": {"type": ["string", "null"]}, "b": {"const": 1},
         "c": {"exclusiveMinimum": 3}}});
     assert_eq!(
-        errors("3.1.0", schema, json!({"a": null, "b": 1, "c": 3})),
+        errors("3.1.0", &schema, json!({"a": null, "b": 1, "c": 3})),
         pairs(&[("spec.c", "number must be more than 3")])
     );
 }
@@ -110,7 +110,7 @@ fn recursion_is_followed_and_the_answer_is_bounded() {
         "type": "object", "additionalProperties": {"$ref": "#/components/schemas/ClusterSpec"},
     });
     let spec: Map<String, Value> = (0..5000).map(|n| (format!("k{n:04}"), json!(1))).collect();
-    let found = errors("3.0.0", schema, Value::Object(spec));
+    let found = errors("3.0.0", &schema, Value::Object(spec));
     assert_eq!(found.len(), MAX_VIOLATIONS);
     assert_eq!(found[0].0, "spec.k0000");
 }

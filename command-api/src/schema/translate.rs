@@ -128,14 +128,16 @@ fn translate(schema: &mut Value, is_3_0: bool) {
     }
     for keyword in SCHEMAS {
         if let Some(Value::Array(inner)) = schema.get_mut(keyword) {
-            inner.iter_mut().for_each(|inner| translate(inner, is_3_0));
+            for inner in inner {
+                translate(inner, is_3_0);
+            }
         }
     }
     for keyword in NAMED_SCHEMAS {
         if let Some(Value::Object(inner)) = schema.get_mut(keyword) {
-            inner
-                .values_mut()
-                .for_each(|inner| translate(inner, is_3_0));
+            for inner in inner.values_mut() {
+                translate(inner, is_3_0);
+            }
         }
     }
 }

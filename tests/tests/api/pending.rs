@@ -77,7 +77,7 @@ async fn one_process_at_a_time_evaluates_a_kind_and_the_next_goes_on() {
     let ids = reevaluation::next(pool, "Cluster", None, 1)
         .await
         .expect("ids");
-    assert_eq!(ids, [first.clone()]);
+    assert_eq!(ids, std::slice::from_ref(&first));
     // The first holder is killed: its claim ends, its progress stays.
     assert!(
         reevaluation::advance(pool, "Cluster", one, &first, Duration::ZERO)
