@@ -153,7 +153,7 @@ fn case_240_an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
             "config.yaml:1:18: `logging.level` must be one of info, debug, not \"loud\"",
         ),
         ("server:\n  port: 1\n  port: 2\n", "config.yaml:3:3: "),
-        ("a: [\n", "config.yaml:2:1: "),
+        ("a: [\n", "config.yaml:1:4: unclosed bracket"),
     ] {
         let said = complaint(text);
         assert!(
