@@ -1,10 +1,11 @@
 //! The command line as types. Every command's help text is here; what it does is in `commands/`.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use crate::configuration::{DatabaseOfRole, DatabaseOnly, Everything, SettingsArguments};
 
 /// Provisions and keeps fleets of `OpenShift` and Kubernetes clusters.
 #[derive(Debug, Parser)]
@@ -26,9 +27,9 @@ pub(crate) struct Arguments {
         value_name = "LEVEL"
     )]
     pub(crate) log_level: Option<String>,
-    /// How to write logs
-    #[arg(long, global = true, env = "HYPERFLEET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
+    /// How to write logs; default: json for `api` and `sentinel`, else text
+    #[arg(long, global = true, env = "HYPERFLEET_LOG_FORMAT", value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -37,6 +38,16 @@ pub(crate) struct Arguments {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+impl LogFormat {
+    /// The format as the settings write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 impl From<LogFormat> for hyperfleet_runtime::telemetry::Format {
@@ -55,6 +66,7 @@ pub(crate) enum Command {
     /// Run the whole control plane in this process
     Dev(ControlPlaneArguments),
     /// Run the REST API
+    #[command(visible_alias = "serve")]
     Api(ApiArguments),
     /// Run the sentinels
     Sentinel(SentinelArguments),
@@ -83,7 +95,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print the `OpenAPI` document
-    Openapi,
+    Openapi(OpenapiArguments),
     /// Print the version
     Version(VersionArguments),
     /// Print a shell completion script
@@ -107,48 +119,10 @@ pub(crate) struct ServerArguments {
     pub(crate) server: String,
 }
 
-/// Where the database is: a URL, or else embedded in a data directory.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct DatabaseArguments {
-    /// Use this PostgreSQL instead of the embedded one
-    #[arg(
-        long,
-        env = "HYPERFLEET_DATABASE_URL",
-        value_name = "URL",
-        hide_env_values = true
-    )]
-    pub(crate) database_url: Option<String>,
-    /// Directory of the embedded PostgreSQL and of everything else kept on disk
-    #[arg(long, env = "HYPERFLEET_DATA_DIR", value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-}
-
-/// Where a server listens.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ListenArguments {
-    /// Address to listen on
-    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
-    pub(crate) host: IpAddr,
-    /// Port of the API; 0 takes a free one
-    #[arg(long, short = 'p', default_value_t = 8000)]
-    pub(crate) port: u16,
-    /// Port of /healthz and /readyz; 0 takes a free one
-    #[arg(long, default_value_t = 8080)]
-    pub(crate) health_port: u16,
-    /// Port of /metrics; 0 takes a free one
-    #[arg(long, default_value_t = 9090)]
-    pub(crate) metrics_port: u16,
-    /// Allow listening beyond loopback without authentication
-    #[arg(long)]
-    pub(crate) insecure: bool,
-}
-
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ControlPlaneArguments {
     #[command(flatten)]
-    pub(crate) listen: ListenArguments,
-    #[command(flatten)]
-    pub(crate) database: DatabaseArguments,
+    pub(crate) settings: SettingsArguments<Everything>,
     /// Message broker: `memory:` for the one in this process
     #[arg(long, default_value = "memory:", value_name = "URL")]
     pub(crate) broker: String,
@@ -181,15 +155,26 @@ pub(crate) struct DemoArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ApiArguments {
     #[command(flatten)]
-    pub(crate) listen: ListenArguments,
-    #[command(flatten)]
-    pub(crate) database: DatabaseArguments,
+    pub(crate) settings: SettingsArguments<Everything>,
+    /// Short for --log-level; elsewhere it selects by labels
+    #[arg(short = 'l', hide = true, value_name = "LEVEL")]
+    pub(crate) short_log_level: Option<String>,
+    /// Short for --log-format; elsewhere it names a file
+    #[arg(short = 'f', value_enum, hide = true, value_name = "FORMAT")]
+    pub(crate) short_log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenapiArguments {
+    /// Describe the kinds of this configuration of the API instead of the built-in ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct SentinelArguments {
     #[command(flatten)]
-    pub(crate) database: DatabaseArguments,
+    pub(crate) settings: SettingsArguments<DatabaseOfRole>,
     /// Message broker to publish to
     #[arg(long, value_name = "URL")]
     pub(crate) broker: String,
@@ -238,7 +223,7 @@ pub(crate) struct AdapterFiles {
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArguments {
     #[command(flatten)]
-    pub(crate) database: DatabaseArguments,
+    pub(crate) settings: SettingsArguments<DatabaseOnly>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -425,7 +410,7 @@ pub(crate) enum ReplayCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArguments {
     #[command(flatten)]
-    pub(crate) database: DatabaseArguments,
+    pub(crate) settings: SettingsArguments<DatabaseOnly>,
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -434,7 +419,16 @@ pub(crate) struct ReplayArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Print the configuration in force, secrets redacted
-    Dump(ControlPlaneArguments),
+    Dump(DumpArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DumpArguments {
+    #[command(flatten)]
+    pub(crate) control_plane: ControlPlaneArguments,
+    /// Say of each value where it comes from
+    #[arg(long)]
+    pub(crate) origin: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,8 @@ mod api;
 mod broker;
 mod database;
 mod management_cluster;
+mod metrics;
+mod reevaluation;
 mod sentinels;
 
 use std::path::PathBuf;
@@ -16,19 +18,22 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hyperfleet_adapter::metrics::AdapterMetrics;
+use hyperfleet_command_api::SpecSchemas;
 use hyperfleet_domain::Registry;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::adapters::run_one as run_adapter;
-pub(crate) use self::api::{Api, ApiListen};
+pub(crate) use self::api::{Api, ApiOptions};
 pub(crate) use self::broker::Broker;
-pub(crate) use self::database::{Database, DatabaseChoice};
+pub(crate) use self::database::Database;
 pub(crate) use self::sentinels::Sentinels;
+use crate::configuration::{Configuration, DatabaseChoice};
 
 /// What to start, and where.
-#[derive(Debug)]
 pub(crate) struct ControlPlaneOptions {
-    pub(crate) listen: ApiListen,
+    pub(crate) configuration: Configuration,
+    pub(crate) schemas: Arc<SpecSchemas>,
+    pub(crate) metrics: prometheus::Registry,
     pub(crate) database: DatabaseChoice,
     pub(crate) data_dir: PathBuf,
     /// Whether the data directory goes when the control plane stops.
@@ -48,6 +53,7 @@ pub(crate) struct ControlPlane {
     database: Database,
     shutdown: CancellationToken,
     described: Vec<(&'static str, String)>,
+    registry: Arc<Registry>,
     temporary: Option<PathBuf>,
 }
 
@@ -57,8 +63,8 @@ impl ControlPlane {
         options: ControlPlaneOptions,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let registry = Arc::new(Registry::builtin());
-        let database = Database::open(&options.database).await?;
+        let registry = Arc::clone(&options.configuration.registry);
+        let database = Database::open(&options.database, &options.configuration.database).await?;
         let management_cluster = management_cluster::start(
             options.kubeconfig.as_deref(),
             &options.data_dir,
@@ -67,15 +73,15 @@ impl ControlPlane {
         .await
         .context("cannot start the management cluster")?;
         let broker = Broker::connect(&options.broker)?;
-        let metrics = prometheus::Registry::new();
+        let metrics = options.metrics;
         let store = database.store(&metrics).await?;
-        let api = Api::start(
-            &options.listen,
-            &store,
-            Arc::clone(&registry),
-            &metrics,
-            &shutdown,
-        )
+        let api = Api::start(ApiOptions {
+            configuration: &options.configuration,
+            schemas: options.schemas,
+            store: &store,
+            metrics: &metrics,
+            shutdown: &shutdown,
+        })
         .await?;
         let adapters = adapters::start(&adapters::AdaptersOptions {
             folder: options.adapters.as_deref(),
@@ -112,12 +118,18 @@ impl ControlPlane {
             database,
             shutdown,
             described,
+            registry,
             temporary: options.temporary.then_some(options.data_dir),
         })
     }
 
     pub(crate) fn api_url(&self) -> &str {
         self.api.url()
+    }
+
+    /// The kinds that it knows.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// What was started, for people.

@@ -1,48 +1,98 @@
 //! From arguments to the command that they name.
 
 use clap::CommandFactory as _;
-use hyperfleet_runtime::telemetry;
+use hyperfleet_runtime::config::GivenFlag;
+use hyperfleet_runtime::telemetry::{self, DatabaseMetrics, Format, Output, TelemetryOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Arguments, Command, ReplayCommand};
+use crate::arguments::{Arguments, Command, LogFormat, ReplayCommand};
 use crate::commands::{
     adapter, config, create, delete, demo, describe, get, history, patch, replay, serve, version,
     wait,
 };
+use crate::configuration::{Configuration, Scope, SettingsArguments};
 use crate::{environment, openapi};
+
+/// A role with its settings: what it is to be, and where it counts.
+pub(crate) struct Role {
+    pub(crate) configuration: Configuration,
+    pub(crate) metrics: prometheus::Registry,
+}
+
+/// How a command logs when nothing says otherwise.
+struct LogDefaults {
+    component: &'static str,
+    level: &'static str,
+    format: Format,
+}
+
+const fn logs(component: &'static str, level: &'static str, format: Format) -> LogDefaults {
+    LogDefaults {
+        component,
+        level,
+        format,
+    }
+}
 
 /// Sets up logging and runs the command to its end.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let serves = matches!(
-        arguments.command,
-        Command::Demo(_)
-            | Command::Dev(_)
-            | Command::Api(_)
-            | Command::Sentinel(_)
-            | Command::Adapter(_)
-    );
-    // User commands print their result; logs would only be in the way.
-    let default_level = if matches!(arguments.command, Command::Demo(_)) || !serves {
-        "warn"
-    } else {
-        "info"
+    let mut given = Given {
+        level: arguments.log_level,
+        format: arguments.log_format,
     };
-    let level = arguments.log_level.as_deref().unwrap_or(default_level);
-    let identity =
-        telemetry::Identity::new(component(&arguments.command), env!("CARGO_PKG_VERSION"));
-    telemetry::init(level, arguments.log_format.into(), identity)?;
-    let shutdown = CancellationToken::new();
-    if serves {
-        hyperfleet_runtime::shutdown::on_signals(shutdown.clone())?;
-    }
-    let clock = environment::clock();
+    let program = "hyperfleet";
     match arguments.command {
-        Command::Demo(arguments) => demo::run(arguments, shutdown).await,
-        Command::Dev(arguments) => serve::dev(arguments, shutdown).await,
-        Command::Api(arguments) => serve::api(arguments, shutdown).await,
-        Command::Sentinel(arguments) => serve::sentinel(arguments, shutdown).await,
-        Command::Adapter(arguments) => adapter::run(arguments, shutdown).await,
-        Command::Migrate(arguments) => serve::migrate(arguments).await,
+        Command::Demo(arguments) => {
+            let defaults = logs(program, "warn", Format::Text);
+            let role = given.role(&arguments.control_plane.settings, &defaults)?;
+            demo::run(arguments, role, stoppable()?).await
+        }
+        Command::Dev(arguments) => {
+            let role = given.role(&arguments.settings, &logs(program, "info", Format::Text))?;
+            serve::dev(arguments, role, stoppable()?).await
+        }
+        Command::Api(arguments) => {
+            given.format = arguments.short_log_format.or(given.format);
+            given.level = arguments.short_log_level.clone().or(given.level);
+            let role = given.role(&arguments.settings, &logs("api", "info", Format::Json))?;
+            serve::api(role, stoppable()?).await
+        }
+        Command::Sentinel(arguments) => {
+            let role = given.role(&arguments.settings, &logs("sentinel", "info", Format::Json))?;
+            serve::sentinel(arguments, role, stoppable()?).await
+        }
+        Command::Adapter(arguments) => {
+            given.plain(&logs("adapter", "info", Format::Text))?;
+            adapter::run(arguments, stoppable()?).await
+        }
+        Command::Migrate(arguments) => {
+            let role = given.role(&arguments.settings, &logs(program, "warn", Format::Text))?;
+            serve::migrate(&role).await
+        }
+        Command::Replay(ReplayCommand::Verify(arguments)) => {
+            let role = given.role(&arguments.settings, &logs(program, "warn", Format::Text))?;
+            replay::verify(&arguments, &role).await
+        }
+        Command::Replay(ReplayCommand::Rebuild(arguments)) => {
+            let role = given.role(&arguments.settings, &logs(program, "warn", Format::Text))?;
+            replay::rebuild(&arguments, &role).await
+        }
+        Command::Config(command) => {
+            let configuration = config::read(&command, &given.flags())?;
+            given.plain(&logs(program, "warn", Format::Text))?;
+            config::run(&command, &configuration)
+        }
+        command => {
+            // User commands print their result; logs would only be in the way.
+            given.plain(&logs(program, "warn", Format::Text))?;
+            user_command(command).await
+        }
+    }
+}
+
+async fn user_command(command: Command) -> anyhow::Result<()> {
+    let clock = environment::clock();
+    match command {
         Command::Create(arguments) => create::run(arguments, clock.now()).await,
         Command::Get(arguments) => get::run(arguments, clock.as_ref()).await,
         Command::Describe(arguments) => describe::run(arguments, clock.now()).await,
@@ -50,10 +100,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Delete(arguments) => delete::run(arguments).await,
         Command::Wait(arguments) => wait::run(arguments).await,
         Command::History(arguments) => history::run(arguments).await,
-        Command::Replay(ReplayCommand::Verify(arguments)) => replay::verify(arguments).await,
-        Command::Replay(ReplayCommand::Rebuild(arguments)) => replay::rebuild(arguments).await,
-        Command::Config(command) => config::run(command),
-        Command::Openapi => openapi::print(),
+        Command::Openapi(arguments) => openapi::print(arguments.config),
         Command::Version(arguments) => version::run(arguments).await,
         Command::Completions { shell } => {
             clap_complete::generate(
@@ -64,15 +111,91 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             );
             Ok(())
         }
+        Command::Demo(_)
+        | Command::Dev(_)
+        | Command::Api(_)
+        | Command::Sentinel(_)
+        | Command::Adapter(_)
+        | Command::Migrate(_)
+        | Command::Replay(_)
+        | Command::Config(_) => anyhow::bail!("this command runs a role"),
     }
 }
 
-/// The role in the lines of the log.
-fn component(command: &Command) -> &'static str {
-    match command {
-        Command::Api(_) => "api",
-        Command::Sentinel(_) => "sentinel",
-        Command::Adapter(_) => "adapter",
-        _ => "hyperfleet",
+/// A token that signals cancel.
+fn stoppable() -> anyhow::Result<CancellationToken> {
+    let shutdown = CancellationToken::new();
+    hyperfleet_runtime::shutdown::on_signals(shutdown.clone())?;
+    Ok(shutdown)
+}
+
+/// What the flags of every command say.
+struct Given {
+    level: Option<String>,
+    format: Option<LogFormat>,
+}
+
+impl Given {
+    fn flags(&self) -> Vec<GivenFlag> {
+        let flag = |path, name: &str, value: String| GivenFlag {
+            path,
+            name: name.to_owned(),
+            values: vec![value],
+        };
+        let level = self.level.clone();
+        let format = self.format.map(|format| format.name().to_owned());
+        let level = level.map(|value| flag("logging.level", "log-level", value));
+        let format = format.map(|value| flag("logging.format", "log-format", value));
+        level.into_iter().chain(format).collect()
+    }
+
+    /// Reads the settings of a role and sets up its logs.
+    fn role<S: Scope>(
+        &self,
+        arguments: &SettingsArguments<S>,
+        defaults: &LogDefaults,
+    ) -> anyhow::Result<Role> {
+        let configuration = Configuration::read(arguments, &self.flags())?;
+        let metrics = prometheus::Registry::new();
+        let version = env!("CARGO_PKG_VERSION");
+        let logging = &configuration.logging;
+        let level = if logging.level_is_set {
+            logging.level.clone()
+        } else {
+            defaults.level.to_owned()
+        };
+        telemetry::init(TelemetryOptions {
+            level,
+            format: if logging.format_is_set {
+                logging.format
+            } else {
+                defaults.format
+            },
+            output: logging.output,
+            identity: telemetry::Identity::new(defaults.component, version),
+            database: Some(DatabaseMetrics::register(
+                &metrics,
+                defaults.component,
+                version,
+            )?),
+        })?;
+        configuration.announce();
+        Ok(Role {
+            configuration,
+            metrics,
+        })
+    }
+
+    /// Sets up the logs of a command without settings.
+    fn plain(&self, defaults: &LogDefaults) -> anyhow::Result<()> {
+        let level = self.level.as_deref().unwrap_or(defaults.level);
+        telemetry::init(TelemetryOptions {
+            level: level.to_owned(),
+            format: self.format.map_or(defaults.format, Into::into),
+            output: Output::Stderr,
+            identity: telemetry::Identity::new(defaults.component, env!("CARGO_PKG_VERSION")),
+            database: None,
+        })?;
+        Ok(())
     }
 }

@@ -1,4 +1,5 @@
 //! The `hyperfleet` command. Arguments are types in `arguments`; each command is a file in `commands`;
+//! `configuration` reads the settings;
 //! `control_plane` puts the parts together.
 #![expect(
     clippy::print_stdout,
@@ -8,6 +9,7 @@
 
 mod arguments;
 mod commands;
+mod configuration;
 mod control_plane;
 mod dispatch;
 mod environment;

@@ -42,23 +42,47 @@ pub(crate) struct Reference {
 
 /// Reads the body of a create request. `declares_schema`: whether the kind has a spec schema, which
 /// changes how an unreadable body and a spec of the wrong type are worded.
+#[cfg(test)]
 pub(crate) fn create(bytes: &[u8], declares_schema: bool) -> Result<CreateBody, Fault> {
-    create_from(&object(bytes, declares_schema)?, declares_schema)
+    create_checked(bytes, declares_schema, |_| Ok(()))
+}
+
+/// As [`create`], with a check of the spec as it was sent. It comes before any other member is looked
+/// at, as the contract's order of checks wants.
+pub(crate) fn create_checked(
+    bytes: &[u8],
+    declares_schema: bool,
+    check_spec: impl FnOnce(&Map<String, Value>) -> Result<(), Fault>,
+) -> Result<CreateBody, Fault> {
+    create_from(
+        &object(bytes, declares_schema)?,
+        declares_schema,
+        check_spec,
+    )
 }
 
 /// Reads the body of a create request of a kind that only the body tells. `declares_schema` says it of
-/// a kind. A body that cannot be read has no kind; it is worded as for one with a schema.
+/// a kind, `check_spec` checks a spec of a kind. A body that cannot be read has no kind; it is worded as
+/// for one with a schema.
 pub(crate) fn create_of_any_kind(
     bytes: &[u8],
     declares_schema: impl Fn(&str) -> bool,
+    check_spec: impl FnOnce(&str, &Map<String, Value>) -> Result<(), Fault>,
 ) -> Result<CreateBody, Fault> {
     let document = object(bytes, true)?;
     let kind = Members::of(&document).text("kind")?.unwrap_or_default();
-    create_from(&document, declares_schema(&kind))
+    create_from(&document, declares_schema(&kind), |spec| {
+        check_spec(&kind, spec)
+    })
 }
 
-fn create_from(document: &Map<String, Value>, declares_schema: bool) -> Result<CreateBody, Fault> {
+fn create_from(
+    document: &Map<String, Value>,
+    declares_schema: bool,
+    check_spec: impl FnOnce(&Map<String, Value>) -> Result<(), Fault>,
+) -> Result<CreateBody, Fault> {
     require_spec_object(document, declares_schema)?;
+    check_sent_spec(document, check_spec)?;
     let members = Members::of(document);
     Ok(CreateBody {
         kind: members.text("kind")?.unwrap_or_default(),
@@ -70,9 +94,20 @@ fn create_from(document: &Map<String, Value>, declares_schema: bool) -> Result<C
 }
 
 /// Reads the body of a patch request; see [`create`].
+#[cfg(test)]
 pub(crate) fn patch(bytes: &[u8], declares_schema: bool) -> Result<PatchBody, Fault> {
+    patch_checked(bytes, declares_schema, |_| Ok(()))
+}
+
+/// As [`patch`], with a check of the spec as it was sent; see [`create_checked`].
+pub(crate) fn patch_checked(
+    bytes: &[u8],
+    declares_schema: bool,
+    check_spec: impl FnOnce(&Map<String, Value>) -> Result<(), Fault>,
+) -> Result<PatchBody, Fault> {
     let document = object(bytes, declares_schema)?;
     require_spec_object(&document, declares_schema)?;
+    check_sent_spec(&document, check_spec)?;
     let known = ["spec", "labels", "references"];
     if let Some(unknown) = document.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(unreadable(&format!("json: unknown field \"{unknown}\"")));
@@ -127,6 +162,16 @@ fn require_spec_object(document: &Map<String, Value>, declares_schema: bool) -> 
             "spec field must be an object",
         )),
         Some(_) => Ok(()),
+    }
+}
+
+fn check_sent_spec(
+    document: &Map<String, Value>,
+    check: impl FnOnce(&Map<String, Value>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    match document.get("spec") {
+        Some(Value::Object(spec)) => check(spec),
+        _ => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ mod error;
 mod family;
 mod mapping;
 mod queue;
+mod started;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use self::conditions::{Conditions, Execution, Outcome};
 pub use self::error::CommandError;
 use self::family::{LoadedFamily, stream};
 use self::queue::ConflictQueue;
+pub(crate) use self::started::Started;
 use crate::metrics::CommandMetrics;
 
 /// How often a command is decided before it gives up. Each round that loses a race means that
@@ -83,6 +85,13 @@ impl CommandHandler {
             conflicts: Arc::new(ConflictQueue::default()),
             metrics: CommandMetrics::default(),
         }
+    }
+
+    /// The same handler, counting there.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: CommandMetrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// The kinds that this handler knows.
@@ -198,6 +207,7 @@ impl CommandHandler {
         require_expected(&family, target, conditions)?;
         let changes = plan(command, family.family(), &self.registry)?;
         let mut appends = appends(&family, &changes, metadata)?;
+        let started = started::started(family.family(), &changes);
         let outcome = outcome(&family, &changes);
         let receipt = conditions
             .key
@@ -212,6 +222,7 @@ impl CommandHandler {
         }
         match self.store.append_with_receipt(appends, receipt).await {
             Ok(_) => {
+                self.metrics.started(&started);
                 self.tell_of_mapping(&changes);
                 Ok(outcome)
             }

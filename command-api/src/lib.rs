@@ -6,8 +6,10 @@ pub mod identity;
 pub mod metrics;
 pub mod openapi;
 pub mod routes;
+mod schema;
 
 pub use handler::{CommandError, CommandHandler};
 pub use identity::Identity;
 pub use metrics::CommandMetrics;
 pub use routes::{BuildInfo, CommandState};
+pub use schema::{MAX_VIOLATIONS, SchemaError, SpecSchemas};

@@ -1,10 +1,10 @@
 //! What carrying out commands counts. Names and help are constants; labels are bounded.
 
 use hyperfleet_domain::mapping::MappingFailure;
-use prometheus::core::Collector;
-use prometheus::{IntCounterVec, Opts};
+use prometheus::{IntCounterVec, Opts, Registry};
 
 use crate::handler::CommandError;
+use crate::handler::Started;
 use crate::handler::conditions::Conditions;
 
 const KEYED: (&str, &str) = (
@@ -21,15 +21,24 @@ const MAPPING_FAILURES: (&str, &str) = (
     "Evaluations of a condition rule that failed; its condition says MappingFailed, or is left out for too long a reason.",
 );
 
+const STARTED: (&str, &str) = (
+    "hyperfleet_api_reconciliation_started_total",
+    "How often Reconciled became False, by kind; a creation counts",
+);
+
 /// The metrics of one command handler.
 #[derive(Clone, Debug)]
 pub struct CommandMetrics {
     keyed: IntCounterVec,
     conditional: IntCounterVec,
     mapping_failures: IntCounterVec,
+    started: IntCounterVec,
+    component: String,
+    version: String,
 }
 
 impl Default for CommandMetrics {
+    /// Metrics that nobody reads.
     fn default() -> Self {
         let counters = |(name, help): (&str, &str), labels: &[&str]| {
             IntCounterVec::new(Opts::new(name, help), labels).expect("constant options are valid")
@@ -39,18 +48,49 @@ impl Default for CommandMetrics {
             conditional: counters(CONDITIONAL, &["outcome"]),
             // Bounded: rules are configuration.
             mapping_failures: counters(MAPPING_FAILURES, &["kind", "type"]),
+            started: counters(
+                STARTED,
+                &["resource_type", "is_delete", "component", "version"],
+            ),
+            component: String::new(),
+            version: String::new(),
         }
     }
 }
 
 impl CommandMetrics {
-    /// Every metric, to be registered where they are served.
-    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![
-            Box::new(self.keyed.clone()),
-            Box::new(self.conditional.clone()),
-            Box::new(self.mapping_failures.clone()),
-        ]
+    /// Registers the metrics of a component, `api` for example.
+    ///
+    /// # Errors
+    /// When they are registered there already.
+    pub fn register(
+        registry: &Registry,
+        component: &str,
+        version: &str,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            component: component.to_owned(),
+            version: version.to_owned(),
+            ..Self::default()
+        };
+        for counters in [
+            &metrics.keyed,
+            &metrics.conditional,
+            &metrics.mapping_failures,
+            &metrics.started,
+        ] {
+            registry.register(Box::new(counters.clone()))?;
+        }
+        Ok(metrics)
+    }
+
+    /// Counts the reconciliations that an append started, once it is committed.
+    pub(crate) fn started(&self, started: &[Started]) {
+        for Started { kind, is_delete } in started {
+            let is_delete = if *is_delete { "true" } else { "false" };
+            let labels = [kind, is_delete, &self.component, &self.version];
+            self.started.with_label_values(&labels).inc();
+        }
     }
 
     pub(crate) fn carried_out(&self, conditions: &Conditions<'_>) {

@@ -177,7 +177,7 @@ fn add_forced_and_reported(
 }
 
 fn version_operation() -> utoipa::openapi::path::Operation {
-    Operation::new("get_version", "API", "Names the running version")
+    Operation::new("get_api_version", "API", "Names the running version")
         .answers(200, Some("VersionDocument"), "The version")
         .build()
 }

@@ -21,6 +21,8 @@ use hyperfleet_event_store::EventStore;
 use hyperfleet_runtime::{Clock, IdSource};
 
 use crate::handler::{CommandHandler, Owner, Target};
+use crate::metrics::CommandMetrics;
+use crate::schema::SpecSchemas;
 
 /// Greatest body of a request, in bytes.
 pub use hyperfleet_runtime::http::MAX_BODY_BYTES;
@@ -45,6 +47,8 @@ pub struct CommandState {
     pub ids: Arc<dyn IdSource>,
     /// The running build.
     pub build: BuildInfo,
+    /// What specs must satisfy.
+    pub schemas: Arc<SpecSchemas>,
 }
 
 impl CommandState {
@@ -61,7 +65,22 @@ impl CommandState {
             clock,
             ids,
             build,
+            schemas: Arc::default(),
         }
+    }
+
+    /// The same state, counting commands there.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: CommandMetrics) -> Self {
+        self.handler = self.handler.with_metrics(metrics);
+        self
+    }
+
+    /// The same state with schemas that specs must satisfy.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Arc<SpecSchemas>) -> Self {
+        self.schemas = schemas;
+        self
     }
 }
 

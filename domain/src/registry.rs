@@ -32,7 +32,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The kinds that every installation has: `Cluster` and `NodePool`.
+    /// The kinds of an installation that configures none: `Cluster`, `NodePool`, `Channel`,
+    /// `Version` and `WifConfig` (API contract v1, default registry).
     pub fn builtin() -> Self {
         Self::index(builtin::descriptors(), BTreeMap::new())
     }

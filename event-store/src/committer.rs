@@ -83,6 +83,10 @@ impl Committer {
                 }
             }
             let batch = batch::take(&mut waiting, self.maximum_batch);
+            let left = queue.len() + waiting.len();
+            self.metrics
+                .queue_length
+                .set(i64::try_from(left).unwrap_or(i64::MAX));
             let commit = AssertUnwindSafe(self.commit(&mut connection, batch));
             if let Ok(deferred) = commit.catch_unwind().await {
                 deferred
@@ -122,6 +126,7 @@ impl Committer {
             }
             Err(error) => {
                 self.metrics.failures.inc();
+                hyperfleet_runtime::telemetry::database_failed("commit", error.cause());
                 tracing::error!(error = %error, transactions = batch.len(), "a batch was not committed");
                 let error = AppendError::from(error);
                 for queued in batch {
@@ -233,6 +238,10 @@ impl Committer {
         self.metrics
             .batch_seconds
             .observe(started.elapsed().as_secs_f64());
+        let transactions = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        self.metrics
+            .batch_transactions
+            .observe(f64::from(transactions));
         if outcome.events > 0 {
             self.metrics.batch_events.observe(f64::from(outcome.events));
             self.committed.send_if_modified(|position| {

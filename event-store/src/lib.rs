@@ -21,7 +21,7 @@ pub use chain::{ChainFault, ChainFaultKind};
 pub use cqrs::{CqrsContext, CqrsStore};
 pub use error::Error;
 pub use inline::{InlineProjection, Snapshot, StreamChange};
-pub use options::EventStoreOptions;
+pub use options::{ConnectionOptions, EventStoreOptions};
 pub use receipt::Receipt;
 pub use recorded::{Loaded, RecordedEvent};
 pub use store::EventStore;

@@ -1,11 +1,21 @@
 //! What the event store counts. Names and help are constants; labels are bounded.
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+};
 
 const BATCH_EVENTS: (&str, &str) = (
     "hyperfleet_event_store_batch_events",
     "Events in one committed batch",
+);
+const BATCH_TRANSACTIONS: (&str, &str) = (
+    "hyperfleet_event_store_batch_transactions",
+    "Transactions that shared one batch",
+);
+const QUEUE_LENGTH: (&str, &str) = (
+    "hyperfleet_event_store_queue_length",
+    "Transactions that wait for their batch",
 );
 const BATCH_SECONDS: (&str, &str) = (
     "hyperfleet_event_store_batch_duration_seconds",
@@ -32,7 +42,9 @@ const PROJECTION_FAILURES: (&str, &str) = (
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
     pub(crate) batch_events: Histogram,
+    pub(crate) batch_transactions: Histogram,
     pub(crate) batch_seconds: Histogram,
+    pub(crate) queue_length: IntGauge,
     pub(crate) conflicts: IntCounterVec,
     pub(crate) failures: IntCounter,
     pub(crate) projection_position: IntGaugeVec,
@@ -54,7 +66,10 @@ impl Default for StoreMetrics {
         ];
         Self {
             batch_events: histogram(BATCH_EVENTS, &sizes),
+            batch_transactions: histogram(BATCH_TRANSACTIONS, &sizes),
             batch_seconds: histogram(BATCH_SECONDS, &seconds),
+            queue_length: IntGauge::new(QUEUE_LENGTH.0, QUEUE_LENGTH.1)
+                .expect("constant options are valid"),
             conflicts: counters(CONFLICTS, "reason"),
             failures: IntCounter::new(FAILURES.0, FAILURES.1).expect("constant options are valid"),
             projection_position: IntGaugeVec::new(
@@ -72,7 +87,9 @@ impl StoreMetrics {
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
         vec![
             Box::new(self.batch_events.clone()),
+            Box::new(self.batch_transactions.clone()),
             Box::new(self.batch_seconds.clone()),
+            Box::new(self.queue_length.clone()),
             Box::new(self.conflicts.clone()),
             Box::new(self.failures.clone()),
             Box::new(self.projection_position.clone()),

@@ -56,12 +56,21 @@ impl EventStore {
     /// When the URL is not one of PostgreSQL's, or the database cannot be reached.
     pub async fn open(options: EventStoreOptions) -> Result<Self, Error> {
         let connect: PgConnectOptions = options.database_url.parse()?;
-        let connect = connect.application_name(READER_NAME);
+        let connect = options
+            .connections
+            .apply(connect.application_name(READER_NAME));
+        let mut reading = connect.clone();
+        if let Some(timeout) = options.connections.statement_timeout {
+            let milliseconds = timeout.as_millis().to_string();
+            reading = reading.options([("statement_timeout", milliseconds)]);
+        }
         let pool = PgPoolOptions::new()
             .max_connections(options.read_connections)
+            .max_lifetime(options.connections.max_lifetime)
+            .idle_timeout(options.connections.idle_timeout)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
-            .connect_with(connect.clone())
+            .connect_with(reading)
             .await?;
         let committed = Arc::new(watch::Sender::new(0));
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);

@@ -42,6 +42,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Counts a failure of the database.
+    pub(crate) fn count(&self) {
+        match self {
+            Self::Database(error) | Self::Log(StoreError::Database(error)) => {
+                hyperfleet_runtime::telemetry::database_failed("query", error);
+            }
+            Self::Log(_)
+            | Self::UnreadableState { .. }
+            | Self::UnreadableEvent { .. }
+            | Self::OutOfRange { .. } => {}
+        }
+    }
+
     /// Whether the database could not be reached, rather than that something stored is wrong.
     pub fn is_unavailable(&self) -> bool {
         match self {

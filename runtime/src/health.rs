@@ -12,7 +12,7 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::sync::watch;
 
-/// How long a readiness check may take before it counts as failed.
+/// How long a readiness check may take before it counts as failed, unless told otherwise.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the process is in its life.
@@ -35,6 +35,7 @@ type Check = Arc<
 pub struct Health {
     phase: Arc<watch::Sender<Phase>>,
     check: Check,
+    check_timeout: Duration,
 }
 
 impl Health {
@@ -47,7 +48,15 @@ impl Health {
         Self {
             phase: Arc::new(watch::Sender::new(Phase::Starting)),
             check: Arc::new(move || Box::pin(check())),
+            check_timeout: CHECK_TIMEOUT,
         }
+    }
+
+    /// The same process, whose readiness check may take that long.
+    #[must_use]
+    pub fn check_timeout(mut self, timeout: Duration) -> Self {
+        self.check_timeout = timeout;
+        self
     }
 
     /// Start-up is done.
@@ -92,7 +101,7 @@ async fn readiness(State(health): State<Health>) -> Response {
         Phase::ShuttingDown => return refused("shutting_down", "Application is shutting down"),
         Phase::Ready => {}
     }
-    match tokio::time::timeout(CHECK_TIMEOUT, (health.check)()).await {
+    match tokio::time::timeout(health.check_timeout, (health.check)()).await {
         Ok(Ok(())) => axum::Json(json!({"status": "ok"})).into_response(),
         Ok(Err(reason)) => refused("not_ready", &reason),
         Err(_) => refused("not_ready", "database ping timeout"),

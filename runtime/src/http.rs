@@ -5,14 +5,17 @@
 //! - the request id is the server's own; an incoming one is ignored;
 //! - a handler states a [`Fault`]; path, request id and time are added here, so no error answer lacks
 //!   them;
-//! - a panic in a handler is a 500 problem document, not a broken connection.
+//! - a panic in a handler is a 500 problem document, not a broken connection;
+//! - a masked header's value is never logged.
 
 mod compression;
 mod entity_tag;
 mod fair_queue;
 mod limits;
+mod listener;
 mod metrics;
 mod request_id;
+mod request_log;
 mod server;
 
 use std::sync::Arc;
@@ -39,8 +42,10 @@ pub use self::limits::{
     BODY_TIMEOUT, CallerKey, Limits, MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_TARGET_BYTES,
     RequestLimits,
 };
+pub use self::listener::HttpListener;
 pub use self::metrics::HttpMetrics;
 pub use self::request_id::RequestId;
+use self::request_log::RequestLog;
 pub use self::server::{HEADER_TIMEOUT, PeerAddress, serve, serve_on};
 use crate::clock::Clock;
 use crate::ids::IdSource;
@@ -65,16 +70,58 @@ impl IntoResponse for FaultResponse {
     }
 }
 
+/// How a server treats requests.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// Headers whose values are masked in the log.
+    pub masked_headers: Vec<String>,
+    /// Whether requests are logged at debug only: probes and scrapes come every few seconds.
+    pub is_quiet: bool,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        let masked = ["authorization", "x-api-key", "cookie", "x-auth-token"];
+        Self {
+            request_timeout: REQUEST_TIMEOUT,
+            masked_headers: masked.map(str::to_owned).to_vec(),
+            is_quiet: false,
+        }
+    }
+}
+
 /// What the layers need.
 #[derive(Clone)]
 struct Context {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    request_timeout: Duration,
+    masked_headers: Arc<[String]>,
+    is_quiet: bool,
+}
+
+/// A router with everything that all servers share, with the default options.
+pub fn layered(router: Router, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Router {
+    layered_with(router, clock, ids, &HttpOptions::default())
 }
 
 /// A router with everything that all servers share.
-pub fn layered(router: Router, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Router {
-    let context = Context { clock, ids };
+pub fn layered_with(
+    router: Router,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    options: &HttpOptions,
+) -> Router {
+    let masked = options.masked_headers.iter();
+    let context = Context {
+        clock,
+        ids,
+        request_timeout: options.request_timeout,
+        masked_headers: masked.map(|name| name.to_ascii_lowercase()).collect(),
+        is_quiet: options.is_quiet,
+    };
     let routed = router
         // Inside the request's id, so that the answer to a panic names it.
         .route_layer(CatchPanicLayer::custom(panicked))
@@ -92,13 +139,12 @@ pub fn layered(router: Router, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) ->
 async fn identified(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(context.ids.new_id().to_string());
     request.extensions_mut().insert(id.clone());
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let log = RequestLog::of(&request, &id, &context.masked_headers, context.is_quiet);
     let started = Instant::now();
-    let span = tracing::info_span!("request", request_id = %id, %method, path);
-    tracing::debug!(parent: &span, "HTTP request received");
-    let answer = next.run(request).instrument(span.clone());
-    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+    log.received();
+    let span = log.span().clone();
+    let answer = next.run(request).instrument(span);
+    let mut response = match tokio::time::timeout(context.request_timeout, answer).await {
         Ok(response) => response,
         Err(_) => FaultResponse(Fault::new(
             codes::SERVICE_TIMEOUT,
@@ -109,9 +155,7 @@ async fn identified(State(context): State<Context>, mut request: Request, next: 
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         return response;
     }
-    let status_code = response.status().as_u16();
-    let duration_ms = started.elapsed().as_millis();
-    tracing::info!(parent: &span, status_code, duration_ms, "HTTP request completed");
+    log.completed(&response, started.elapsed());
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod clock;
+pub mod config;
+pub mod duration;
 mod error_chain;
 pub mod health;
 pub mod http;
@@ -9,6 +11,8 @@ pub mod metrics;
 pub mod postgres;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
+pub mod yaml;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error_chain::error_chain;

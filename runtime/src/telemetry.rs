@@ -1,12 +1,17 @@
-//! Logs, on standard error: standard output belongs to what commands print.
+//! Logs, by default on standard error: standard output belongs to what commands print. And what is counted
+//! from what is logged.
 
+mod fields;
 mod json;
+mod queries;
+mod text;
 
-use std::io::IsTerminal as _;
-
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+pub use self::queries::{DatabaseMetrics, database_failed};
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +21,31 @@ pub enum Format {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// Standard error.
+    #[default]
+    Stderr,
+    /// Standard output.
+    Stdout,
+}
+
+/// How to log.
+#[derive(Clone, Debug)]
+pub struct TelemetryOptions {
+    /// A level, or a tracing filter.
+    pub level: String,
+    /// How lines are written.
+    pub format: Format,
+    /// Where they go.
+    pub output: Output,
+    /// Who writes them.
+    pub identity: Identity,
+    /// Where database statements are counted.
+    pub database: Option<DatabaseMetrics>,
 }
 
 /// Who writes the lines.
@@ -63,25 +93,29 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// See [`TelemetryError`].
-pub fn init(level: &str, format: Format, identity: Identity) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(level).map_err(|source| TelemetryError::Level {
-        level: level.to_owned(),
+pub fn init(options: TelemetryOptions) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(&options.level).map_err(|source| TelemetryError::Level {
+        level: options.level.clone(),
         source,
     })?;
-    let registry = tracing_subscriber::registry().with(filter);
-    match format {
-        Format::Text => registry
-            .with(
-                tracing_subscriber::fmt::layer()
-                    .with_writer(std::io::stderr)
-                    .with_ansi(std::io::stderr().is_terminal()),
-            )
-            .try_init(),
-        Format::Json => registry
-            .with(json::JsonLines::new(identity, std::io::stderr))
-            .try_init(),
-    }
-    .map_err(TelemetryError::Twice)
+    let writer = match options.output {
+        Output::Stderr => BoxMakeWriter::new(std::io::stderr),
+        Output::Stdout => BoxMakeWriter::new(std::io::stdout),
+    };
+    let lines = match options.format {
+        Format::Text => text::TextLines::new(options.identity, writer)
+            .with_filter(filter)
+            .boxed(),
+        Format::Json => json::JsonLines::new(options.identity, writer)
+            .with_filter(filter)
+            .boxed(),
+    };
+    let counted = options.database.map(queries::counting);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(counted)
+        .try_init()
+        .map_err(TelemetryError::Twice)
 }
 
 /// The name of this machine; containers have it in the environment, others in the kernel.

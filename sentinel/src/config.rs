@@ -7,7 +7,6 @@
 //! Stricter than existing sentinels in three places where they accept what cannot work: an empty topic
 //! (events vanish), a duration without unit (nanoseconds, spins), expressions that name what does not exist.
 
-mod duration;
 mod file;
 
 use std::time::Duration;
@@ -17,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::ExpressionError;
 use crate::policy::{DecisionConfig, RuleConfig};
 
-pub use duration::{InvalidDuration, parse_duration};
+pub use hyperfleet_runtime::duration::{InvalidDuration, parse_duration};
 
 /// What one sentinel does. Fields may be replaced (by flags, by environment) before it is started; checking
 /// happens in [`SentinelConfig::validate`] and when policy and payload are compiled.

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Method, Request};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
 use hyperfleet_api_types::BASE_PATH;
-use hyperfleet_command_api::{BuildInfo, CommandState};
+use hyperfleet_command_api::{BuildInfo, CommandMetrics, CommandState, SpecSchemas};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::{EventStore, EventStoreOptions};
 use hyperfleet_projections::{InlineProjector, QueryState};
@@ -34,6 +34,7 @@ pub struct TestApp {
     pub clock: Arc<ManualClock>,
     /// What the API counts.
     pub metrics: prometheus::Registry,
+    schemas: Arc<SpecSchemas>,
     database: Arc<TestDatabase>,
 }
 
@@ -136,21 +137,24 @@ impl TestApp {
 
     /// The API with these kinds.
     pub async fn with(registry: Registry) -> Self {
+        Self::with_schemas(registry, SpecSchemas::default()).await
+    }
+
+    /// The API with these kinds, whose specs must satisfy these schemas.
+    pub async fn with_schemas(registry: Registry, schemas: SpecSchemas) -> Self {
         let database = Arc::new(hyperfleet_test_support::database().await);
         let clock = Arc::new(ManualClock::default());
-        Self::on(database, Arc::new(registry), clock, None).await
+        Self::on(database, Arc::new(registry), Arc::new(schemas), clock, None).await
     }
 
     /// Another process's worth of the same API: on the same database, with an event store of its own.
     pub async fn beside(&self) -> Self {
-        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
-        Self::on(Arc::clone(&self.database), registry, clock, None).await
+        self.on_the_same(None).await
     }
 
     /// As [`Self::beside`], with an event store that reaches the database through another URL.
     pub async fn beside_through(&self, url: &str) -> Self {
-        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
-        Self::on(Arc::clone(&self.database), registry, clock, Some(url)).await
+        self.on_the_same(Some(url)).await
     }
 
     /// URL of the database.
@@ -158,9 +162,21 @@ impl TestApp {
         &self.database.url
     }
 
+    async fn on_the_same(&self, url: Option<&str>) -> Self {
+        Self::on(
+            Arc::clone(&self.database),
+            Arc::clone(&self.registry),
+            Arc::clone(&self.schemas),
+            Arc::clone(&self.clock),
+            url,
+        )
+        .await
+    }
+
     async fn on(
         database: Arc<TestDatabase>,
         registry: Arc<Registry>,
+        schemas: Arc<SpecSchemas>,
         clock: Arc<ManualClock>,
         url: Option<&str>,
     ) -> Self {
@@ -170,11 +186,19 @@ impl TestApp {
             .await
             .expect("the test database answers");
         let metrics = prometheus::Registry::new();
-        let router = router(&database.pool, &store, &registry, &clock, &metrics);
+        let router = router(
+            &database.pool,
+            &store,
+            &registry,
+            &clock,
+            &metrics,
+            &schemas,
+        );
         Self {
             router,
             store,
             registry,
+            schemas,
             clock,
             metrics,
             database,
@@ -354,6 +378,7 @@ fn router(
     registry: &Arc<Registry>,
     clock: &Arc<ManualClock>,
     metrics: &prometheus::Registry,
+    schemas: &Arc<SpecSchemas>,
 ) -> Router {
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: pool.clone(),
@@ -370,14 +395,12 @@ fn router(
             build_time: "unknown".to_owned(),
         },
     );
+    let counted = CommandMetrics::register(metrics, "api", "0.0.0-test").expect("registered once");
+    let state = state
+        .with_schemas(Arc::clone(schemas))
+        .with_metrics(counted);
     let limits = RequestLimits::new(Limits::default());
-    for collector in state
-        .handler
-        .metrics()
-        .collectors()
-        .into_iter()
-        .chain(limits.collectors())
-    {
+    for collector in limits.collectors() {
         metrics
             .register(collector)
             .expect("each is registered once");

@@ -4,9 +4,8 @@
 //! Inline manifests are templated *after* this step, so which scalars end up quoted decides the
 //! type that a substituted value gets. The quoting decisions are therefore part of the contract.
 
+use hyperfleet_runtime::yaml::resolve_plain;
 use serde_json::{Map, Value};
-
-use super::scalar;
 
 /// The document text of `value`.
 pub fn to_string(value: &Value) -> String {
@@ -129,7 +128,7 @@ fn quoted(text: &str, key: bool) -> String {
     if special || (key && text.contains('\n')) {
         return double_quoted(text);
     }
-    let stays_string = matches!(scalar::resolve_plain(text), Value::String(same) if same == text)
+    let stays_string = matches!(resolve_plain(text), Value::String(same) if same == text)
         && !is_old_boolean(text)
         // A plain `<<` would be a merge key.
         && text != "<<";

@@ -15,11 +15,13 @@ use self::progress::Followed;
 use crate::arguments::DemoArguments;
 use crate::commands::{create, history, serve};
 use crate::control_plane::ControlPlane;
+use crate::dispatch::Role;
 use crate::resource_file;
 use crate::target::{self, Kind};
 
 pub(crate) async fn run(
     arguments: DemoArguments,
+    role: Role,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let declared = match &arguments.file {
@@ -28,8 +30,11 @@ pub(crate) async fn run(
     };
     let started = Instant::now();
     println!("starting the control plane …");
-    let control_plane =
-        ControlPlane::start(serve::options(&arguments.control_plane)?, shutdown.clone()).await?;
+    let control_plane = ControlPlane::start(
+        serve::options(&arguments.control_plane, role)?,
+        shutdown.clone(),
+    )
+    .await?;
     println!("ready after {:.1} s", started.elapsed().as_secs_f64());
     serve::announce(&control_plane);
     let shown = tokio::select! {
@@ -56,7 +61,7 @@ async fn show(
     let client = Client::new(control_plane.api_url())?;
     let followed = declare(&client, declared).await?;
     println!();
-    progress::follow(&client, &followed, patience).await?;
+    progress::follow(&client, &followed, control_plane.registry(), patience).await?;
     for resource in &followed {
         println!("\naudit timeline of {} {}", resource.kind, resource.name);
         let entries = history::of_id(&client, &resource.collection, &resource.id).await?;

@@ -6,16 +6,17 @@ use hyperfleet_projections::replay;
 use serde_json::json;
 
 use crate::arguments::ReplayArguments;
-use crate::commands::serve;
 use crate::control_plane::Database;
+use crate::dispatch::Role;
 
 /// Streams listed at a time.
 const STREAMS: usize = 500;
 
 /// Folds the log and compares it with the read models; recomputes every hash chain.
-pub(crate) async fn verify(arguments: ReplayArguments) -> anyhow::Result<()> {
-    let database = Database::open(&serve::database_choice(&arguments.database)?).await?;
-    let store = database.store(&prometheus::Registry::new()).await?;
+pub(crate) async fn verify(arguments: &ReplayArguments, role: &Role) -> anyhow::Result<()> {
+    let settings = &role.configuration.database.for_maintenance();
+    let database = Database::open(&settings.choice()?, settings).await?;
+    let store = database.store(&role.metrics).await?;
     let report = replay::verify(store.pool()).await?;
     let (streams, faults) = verify_chains(&store).await?;
     if arguments.json {
@@ -62,9 +63,10 @@ pub(crate) async fn verify(arguments: ReplayArguments) -> anyhow::Result<()> {
 }
 
 /// Writes the read models anew from the log.
-pub(crate) async fn rebuild(arguments: ReplayArguments) -> anyhow::Result<()> {
-    let database = Database::open(&serve::database_choice(&arguments.database)?).await?;
-    let store = database.store(&prometheus::Registry::new()).await?;
+pub(crate) async fn rebuild(arguments: &ReplayArguments, role: &Role) -> anyhow::Result<()> {
+    let settings = &role.configuration.database.for_maintenance();
+    let database = Database::open(&settings.choice()?, settings).await?;
+    let store = database.store(&role.metrics).await?;
     let rebuilt = replay::rebuild(store.pool()).await?;
     if arguments.json {
         println!(

@@ -1,62 +1,63 @@
 //! The commands that run roles: `dev`, `api`, `sentinel`, `migrate`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use hyperfleet_domain::Registry;
+use hyperfleet_runtime::telemetry::Output;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{
-    ApiArguments, ControlPlaneArguments, DatabaseArguments, ListenArguments, MigrateArguments,
-    SentinelArguments,
-};
+use crate::arguments::{ControlPlaneArguments, SentinelArguments};
 use crate::control_plane::{
-    Api, ApiListen, Broker, ControlPlane, ControlPlaneOptions, Database, DatabaseChoice, Sentinels,
+    Api, ApiOptions, Broker, ControlPlane, ControlPlaneOptions, Database, Sentinels,
 };
+use crate::dispatch::Role;
 
 /// Runs the whole control plane until shutdown.
 pub(crate) async fn dev(
     arguments: ControlPlaneArguments,
+    role: Role,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let control_plane = ControlPlane::start(options(&arguments)?, shutdown).await?;
+    let control_plane = ControlPlane::start(options(&arguments, role)?, shutdown).await?;
     announce(&control_plane);
     control_plane.ended().await;
     control_plane.stop().await
 }
 
 /// Runs the API alone.
-pub(crate) async fn api(
-    arguments: ApiArguments,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let listen = listen(&arguments.listen)?;
-    let database = Database::open(&database_choice(&arguments.database)?).await?;
-    let metrics = prometheus::Registry::new();
-    let store = database.store(&metrics).await?;
-    let api = Api::start(
-        &listen,
-        &store,
-        Arc::new(Registry::builtin()),
-        &metrics,
-        &shutdown,
-    )
+pub(crate) async fn api(role: Role, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let configuration = &role.configuration;
+    configuration.server.require_safe()?;
+    let schemas = configuration.schemas()?;
+    let settings = &configuration.database;
+    let database = Database::open(&settings.choice()?, settings).await?;
+    let store = database.store(&role.metrics).await?;
+    let api = Api::start(ApiOptions {
+        configuration,
+        schemas,
+        store: &store,
+        metrics: &role.metrics,
+        shutdown: &shutdown,
+    })
     .await?;
-    println!("  API        {}", api.url());
-    println!("  health     {}", api.health_url());
-    println!("  metrics    {}", api.metrics_url());
-    println!("  database   {}", database.described());
-    warn_unauthenticated();
+    let described = [
+        ("API", api.url()),
+        ("health", api.health_url()),
+        ("metrics", api.metrics_url()),
+        ("database", database.described()),
+    ];
+    tell(&described, configuration.logging.output);
     shutdown.cancelled().await;
     api.join().await;
+    drop(store);
     database.stop().await
 }
 
 /// Runs the sentinels alone.
 pub(crate) async fn sentinel(
     arguments: SentinelArguments,
+    role: Role,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     if arguments.broker.starts_with("memory:") {
@@ -65,16 +66,15 @@ pub(crate) async fn sentinel(
         );
     }
     let broker = Broker::connect(&arguments.broker)?;
-    let database = Database::open(&database_choice(&arguments.database)?).await?;
-    let metrics = prometheus::Registry::new();
-    let store = database.store(&metrics).await?;
-    let registry = Arc::new(Registry::builtin());
+    let settings = &role.configuration.database;
+    let database = Database::open(&settings.choice()?, settings).await?;
+    let store = database.store(&role.metrics).await?;
     let sentinels = Sentinels::start(
         &arguments.config,
-        &registry,
+        &role.configuration.registry,
         store.pool(),
         &broker.publisher(),
-        &metrics,
+        &role.metrics,
         &shutdown,
     )?;
     shutdown.cancelled().await;
@@ -83,23 +83,41 @@ pub(crate) async fn sentinel(
 }
 
 /// Brings the schema up to date.
-pub(crate) async fn migrate(arguments: MigrateArguments) -> anyhow::Result<()> {
-    let database = Database::open(&database_choice(&arguments.database)?).await?;
+pub(crate) async fn migrate(role: &Role) -> anyhow::Result<()> {
+    let settings = &role.configuration.database;
+    let database = Database::open(&settings.choice()?, settings).await?;
     println!("the schema of {} is up to date", database.described());
     database.stop().await
 }
 
 /// The options of a control plane from its arguments. Without a data directory it lives in a temporary one.
-pub(crate) fn options(arguments: &ControlPlaneArguments) -> anyhow::Result<ControlPlaneOptions> {
-    let listen = listen(&arguments.listen)?;
-    let folder = data_dir(arguments);
+pub(crate) fn options(
+    arguments: &ControlPlaneArguments,
+    role: Role,
+) -> anyhow::Result<ControlPlaneOptions> {
+    let Role {
+        configuration,
+        metrics,
+    } = role;
+    configuration.server.require_safe()?;
+    if configuration.server.listen.tls.is_some() {
+        bail!(
+            "server.tls.enabled is for `hyperfleet api`: here the adapters reach the API by plain HTTP, in one process"
+        );
+    }
+    let chosen = configuration.database.data_dir.clone();
+    let temporary = chosen.is_none();
+    let folder = chosen.unwrap_or_else(temporary_folder);
+    let schemas = configuration.schemas()?;
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot create the data directory {}", folder.display()))?;
     Ok(ControlPlaneOptions {
-        listen,
-        database: control_plane_database(arguments),
+        database: configuration.database.choice_beside(folder.clone()),
+        configuration,
+        schemas,
+        metrics,
         data_dir: folder,
-        temporary: arguments.database.data_dir.is_none(),
+        temporary,
         broker: arguments.broker.clone(),
         kubeconfig: arguments.kubeconfig.clone(),
         adapters: arguments.adapters.clone(),
@@ -107,59 +125,32 @@ pub(crate) fn options(arguments: &ControlPlaneArguments) -> anyhow::Result<Contr
     })
 }
 
+/// A directory of this process.
+fn temporary_folder() -> PathBuf {
+    std::env::temp_dir().join(format!("hyperfleet-{}", std::process::id()))
+}
+
 /// Prints what runs where.
 pub(crate) fn announce(control_plane: &ControlPlane) {
-    for (what, value) in control_plane.described() {
+    let described = control_plane.described().iter();
+    let described: Vec<(&str, &str)> = described
+        .map(|(what, value)| (*what, value.as_str()))
+        .collect();
+    tell(&described, Output::Stderr);
+}
+
+/// Prints what runs where; where standard output is the log, as lines of the log.
+fn tell(described: &[(&str, &str)], log: Output) {
+    let unauthenticated = "authentication is off: anyone who can reach the API may change anything";
+    if log == Output::Stdout {
+        for (what, value) in described {
+            tracing::info!(what, value, "running");
+        }
+        tracing::warn!("{unauthenticated}");
+        return;
+    }
+    for (what, value) in described {
         println!("  {what:<10} {value}");
     }
-    warn_unauthenticated();
-}
-
-fn warn_unauthenticated() {
-    println!("  authentication is off: anyone who can reach the API may change anything");
-}
-
-/// Which database the arguments name.
-pub(crate) fn database_choice(arguments: &DatabaseArguments) -> anyhow::Result<DatabaseChoice> {
-    match (&arguments.database_url, &arguments.data_dir) {
-        (Some(url), _) => Ok(DatabaseChoice::Url(url.clone())),
-        (None, Some(folder)) => Ok(DatabaseChoice::Embedded(folder.clone())),
-        (None, None) => {
-            bail!("say which database: --database-url URL, or --data-dir DIR for an embedded one")
-        }
-    }
-}
-
-/// The database of a control plane: without a URL, the one embedded in its data directory.
-pub(crate) fn control_plane_database(arguments: &ControlPlaneArguments) -> DatabaseChoice {
-    match &arguments.database.database_url {
-        Some(url) => DatabaseChoice::Url(url.clone()),
-        None => DatabaseChoice::Embedded(data_dir(arguments)),
-    }
-}
-
-/// The data directory of a control plane; without one chosen, a temporary one of this process.
-pub(crate) fn data_dir(arguments: &ControlPlaneArguments) -> PathBuf {
-    let temporary = || std::env::temp_dir().join(format!("hyperfleet-{}", std::process::id()));
-    arguments
-        .database
-        .data_dir
-        .clone()
-        .unwrap_or_else(temporary)
-}
-
-fn listen(arguments: &ListenArguments) -> anyhow::Result<ApiListen> {
-    if !arguments.host.is_loopback() && !arguments.insecure {
-        bail!(
-            "refusing to listen on {} without authentication: anyone who can reach it could change anything; \
-             listen on 127.0.0.1, or say --insecure",
-            arguments.host
-        );
-    }
-    Ok(ApiListen {
-        host: arguments.host,
-        port: arguments.port,
-        health_port: arguments.health_port,
-        metrics_port: arguments.metrics_port,
-    })
+    println!("  {unauthenticated}");
 }

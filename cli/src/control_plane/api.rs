@@ -1,39 +1,50 @@
-//! The API with its health and metrics servers, and the catch-up projections that run beside it.
+//! The API with its health and metrics servers, and what runs beside it: the catch-up projections and the
+//! re-evaluation of kinds whose rules changed.
+//!
+//! Order of the end: readiness says so at once, open requests finish, then the side servers stop, so that
+//! whoever asks while requests finish is told the truth.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use hyperfleet_api_types::BASE_PATH;
-use hyperfleet_command_api::{BuildInfo, CommandState};
-use hyperfleet_domain::Registry;
+use hyperfleet_command_api::{
+    BuildInfo, CommandHandler, CommandMetrics, CommandState, SpecSchemas,
+};
 use hyperfleet_event_store::{EventStore, receipt};
 use hyperfleet_projections::{QueryState, run_catch_up};
 use hyperfleet_runtime::health::Health;
-use hyperfleet_runtime::http::{self, HttpMetrics, Limits, RequestLimits};
-use prometheus::core::Collector;
+use hyperfleet_runtime::http::{
+    self, HttpListener, HttpMetrics, HttpOptions, Limits, RequestLimits,
+};
+use hyperfleet_runtime::tls::{self, TlsListener};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::ScrapedMetrics;
+use super::reevaluation::{self, Reevaluation, ReevaluationMetrics};
+use crate::configuration::{Configuration, Listen};
 use crate::{environment, openapi};
 
-/// How long open requests may go on after shutdown was asked for.
-const DRAIN: Duration = Duration::from_secs(20);
-
-/// How long the health and metrics servers may.
+/// How long the health and metrics servers may finish requests.
 const SIDE_DRAIN: Duration = Duration::from_secs(2);
 
-/// Where the servers listen. Port 0 takes a free one.
-#[derive(Debug, Clone)]
-pub(crate) struct ApiListen {
-    pub(crate) host: IpAddr,
-    pub(crate) port: u16,
-    pub(crate) health_port: u16,
-    pub(crate) metrics_port: u16,
+/// The role in metrics.
+const COMPONENT: &str = "api";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the API is made of.
+pub(crate) struct ApiOptions<'a> {
+    pub(crate) configuration: &'a Configuration,
+    pub(crate) schemas: Arc<SpecSchemas>,
+    pub(crate) store: &'a EventStore,
+    pub(crate) metrics: &'a prometheus::Registry,
+    pub(crate) shutdown: &'a CancellationToken,
 }
 
 /// Running servers.
@@ -41,8 +52,9 @@ pub(crate) struct Api {
     api: Server,
     health: Server,
     metrics: Server,
-    catch_up: JoinHandle<()>,
-    state: Health,
+    beside: Vec<JoinHandle<()>>,
+    /// Ends the side servers.
+    side: CancellationToken,
 }
 
 struct Server {
@@ -52,63 +64,76 @@ struct Server {
 
 impl Api {
     /// Starts the servers; when this returns, they answer.
-    pub(crate) async fn start(
-        listen: &ApiListen,
-        store: &EventStore,
-        registry: Arc<Registry>,
-        metrics: &prometheus::Registry,
-        shutdown: &CancellationToken,
-    ) -> anyhow::Result<Self> {
-        let pool = store.pool().clone();
-        let state = Health::new(move || ping(pool.clone()));
-        let http_metrics = HttpMetrics::register(metrics, "api", env!("CARGO_PKG_VERSION"))?;
-        let limits = RequestLimits::new(Limits::default());
-        register(metrics, limits.collectors())?;
-        let routes = http_metrics.count(limits.around(routes(store, registry, metrics)?));
-        let side = shutdown.child_token();
-        let api = serve(
-            listen.host,
-            listen.port,
-            "the API",
-            routes,
-            shutdown.clone(),
-            DRAIN,
-        )
-        .await?;
-        let health_router = state.clone().router();
-        let health = serve(
-            listen.host,
-            listen.health_port,
-            "health",
-            health_router,
-            side.clone(),
-            SIDE_DRAIN,
-        )
-        .await?;
-        let metrics_router = hyperfleet_runtime::metrics::router(metrics.clone());
-        let metrics = serve(
-            listen.host,
-            listen.metrics_port,
-            "metrics",
-            metrics_router,
-            side,
-            SIDE_DRAIN,
-        )
-        .await?;
-        let (following, ended) = (store.clone(), shutdown.clone());
-        let catch_up = tokio::spawn(async move {
-            tokio::join!(
-                run_catch_up(&following, ended.clone()),
-                receipt::run_purge(&following, ended)
-            );
+    pub(crate) async fn start(options: ApiOptions<'_>) -> anyhow::Result<Self> {
+        let (configuration, metrics) = (options.configuration, options.metrics);
+        let pool = options.store.pool().clone();
+        let pinged = pool.clone();
+        let state = Health::new(move || ping(pinged.clone()))
+            .check_timeout(configuration.health.ping_timeout);
+        let command = command_state(&options)?;
+        let handler = command.handler.clone();
+        let http_metrics = HttpMetrics::register(metrics, COMPONENT, VERSION)?;
+        let limits = RequestLimits::new(Limits {
+            body_timeout: configuration.server.read_timeout,
+            ..Limits::default()
         });
+        for collector in limits.collectors() {
+            metrics.register(collector)?;
+        }
+        let routes = http_metrics.count(limits.around(routes(&options, command)));
+        let side = CancellationToken::new();
+        let server = &configuration.server;
+        let http_options = HttpOptions {
+            request_timeout: server.write_timeout,
+            masked_headers: configuration.logging.masked_headers.clone(),
+            is_quiet: false,
+        };
+        let quiet = HttpOptions {
+            is_quiet: true,
+            ..http_options.clone()
+        };
+        let place = |listen, what, shutdown: &CancellationToken, drain, options| Place {
+            listen,
+            what,
+            shutdown: shutdown.clone(),
+            drain,
+            options,
+        };
+        let drain = configuration.health.shutdown_timeout;
+        let api = place(
+            &server.listen,
+            "the API",
+            options.shutdown,
+            drain,
+            &http_options,
+        );
+        let api = api.serve(routes).await?;
+        let health = place(
+            &configuration.health.listen,
+            "health",
+            &side,
+            SIDE_DRAIN,
+            &quiet,
+        );
+        let health = health.serve(state.clone().router()).await?;
+        let scraped = ScrapedMetrics::register(metrics, COMPONENT, VERSION)?;
+        let router = scraped.router(metrics, &pool, configuration.metrics.stuck_threshold);
+        let metrics_server = place(
+            &configuration.metrics.listen,
+            "metrics",
+            &side,
+            SIDE_DRAIN,
+            &quiet,
+        );
+        let metrics_server = metrics_server.serve(router).await?;
+        let beside = beside(&options, handler, &state)?;
         state.ready();
         Ok(Self {
             api,
             health,
-            metrics,
-            catch_up,
-            state,
+            metrics: metrics_server,
+            beside,
+            side,
         })
     }
 
@@ -124,70 +149,104 @@ impl Api {
         &self.metrics.url
     }
 
-    /// Waits until open requests have been answered.
+    /// Waits until open requests have been answered, and ends the rest.
     pub(crate) async fn join(self) {
-        self.state.shutting_down();
-        for server in [self.api, self.health, self.metrics] {
-            match server.task.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(url = server.url, error = %error, "a server ended badly");
-                }
-                Err(error) => {
-                    tracing::error!(url = server.url, error = %error, "a server ended abnormally");
-                }
+        self.api.join().await;
+        self.side.cancel();
+        self.health.join().await;
+        self.metrics.join().await;
+        for task in self.beside {
+            if let Err(error) = task.await {
+                tracing::error!(error = %error, "a task beside the API ended abnormally");
             }
-        }
-        if let Err(error) = self.catch_up.await {
-            tracing::error!(error = %error, "the catch-up projections ended abnormally");
         }
     }
 }
 
-fn routes(
-    store: &EventStore,
-    registry: Arc<Registry>,
-    metrics: &prometheus::Registry,
-) -> anyhow::Result<Router> {
-    let document = openapi::document(&registry);
-    let queries = hyperfleet_projections::routes::router(QueryState {
-        pool: store.pool().clone(),
-        store: store.clone(),
-        registry: Arc::clone(&registry),
-    });
+impl Server {
+    async fn join(self) {
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(url = self.url, error = %error, "a server ended badly");
+            }
+            Err(error) => {
+                tracing::error!(url = self.url, error = %error, "a server ended abnormally");
+            }
+        }
+    }
+}
+
+fn command_state(options: &ApiOptions<'_>) -> anyhow::Result<CommandState> {
     let build = BuildInfo {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: VERSION.to_owned(),
         build_time: option_env!("HYPERFLEET_BUILD_TIME")
             .unwrap_or("unknown")
             .to_owned(),
     };
     let state = CommandState::new(
-        store.clone(),
-        registry,
+        options.store.clone(),
+        Arc::clone(&options.configuration.registry),
         environment::clock(),
         environment::ids(),
         build,
     );
-    register(metrics, state.handler.metrics().collectors())?;
-    let commands = hyperfleet_command_api::routes::router(state);
-    let routes = queries
-        .merge(commands)
-        .merge(hyperfleet_command_api::routes::openapi_router(&document));
-    Ok(http::compressed(routes, BASE_PATH))
+    let metrics = CommandMetrics::register(options.metrics, COMPONENT, VERSION)?;
+    Ok(state
+        .with_schemas(Arc::clone(&options.schemas))
+        .with_metrics(metrics))
 }
 
-fn register(
-    metrics: &prometheus::Registry,
-    collectors: Vec<Box<dyn Collector>>,
-) -> anyhow::Result<()> {
-    for collector in collectors {
-        metrics.register(collector)?;
-    }
-    Ok(())
+fn routes(options: &ApiOptions<'_>, command: CommandState) -> Router {
+    let registry = &options.configuration.registry;
+    let document = openapi::document(registry);
+    let queries = hyperfleet_projections::routes::router(QueryState {
+        pool: options.store.pool().clone(),
+        store: options.store.clone(),
+        registry: Arc::clone(registry),
+    });
+    let routes = queries
+        .merge(hyperfleet_command_api::routes::router(command))
+        .merge(hyperfleet_command_api::routes::openapi_router(&document));
+    http::compressed(routes, BASE_PATH)
+}
+
+/// Starts what runs until shutdown without serving anybody.
+fn beside(
+    options: &ApiOptions<'_>,
+    handler: CommandHandler,
+    health: &Health,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let (store, shutdown) = (options.store.clone(), options.shutdown.clone());
+    let catch_up = tokio::spawn(async move {
+        tokio::join!(
+            run_catch_up(&store, shutdown.clone()),
+            receipt::run_purge(&store, shutdown)
+        );
+    });
+    let reevaluation = Reevaluation {
+        handler,
+        pool: options.store.pool().clone(),
+        registry: Arc::clone(&options.configuration.registry),
+        ids: environment::ids(),
+        metrics: ReevaluationMetrics::register(options.metrics)?,
+        shutdown: options.shutdown.clone(),
+    };
+    let reevaluation = tokio::spawn(reevaluation::run(reevaluation));
+    let (health, shutdown) = (health.clone(), options.shutdown.clone());
+    let telling = tokio::spawn(async move {
+        shutdown.cancelled().await;
+        health.shutting_down();
+    });
+    Ok(vec![catch_up, reevaluation, telling])
 }
 
 async fn ping(pool: PgPool) -> Result<(), String> {
-    match sqlx::query("SELECT 1").execute(&pool).await {
+    let mut connection = pool.acquire().await.map_err(|error| {
+        tracing::debug!(error = %error, "there is no connection to the database");
+        "Database connection not available".to_owned()
+    })?;
+    match sqlx::query("SELECT 1").execute(&mut *connection).await {
         Ok(_) => Ok(()),
         Err(error) => {
             tracing::debug!(error = %error, "the database does not answer");
@@ -196,22 +255,46 @@ async fn ping(pool: PgPool) -> Result<(), String> {
     }
 }
 
-async fn serve(
-    host: IpAddr,
-    port: u16,
-    what: &str,
-    router: Router,
+/// Where and how one server serves.
+struct Place<'a> {
+    listen: &'a Listen,
+    what: &'a str,
     shutdown: CancellationToken,
     drain: Duration,
-) -> anyhow::Result<Server> {
-    let address = SocketAddr::new(host, port);
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address} for {what}; choose another port, or 0 for a free one")
-    })?;
-    let url = format!("http://{}", listener.local_addr()?);
-    let router = http::layered(router, environment::clock(), environment::ids());
-    Ok(Server {
-        url,
-        task: tokio::spawn(http::serve(listener, router, shutdown, drain)),
-    })
+    options: &'a HttpOptions,
+}
+
+impl Place<'_> {
+    async fn serve(self, router: Router) -> anyhow::Result<Server> {
+        let (host, port) = (self.listen.host.as_str(), self.listen.port);
+        let address = match host {
+            // Many systems resolve it to ::1 first, where clients of 127.0.0.1 find nobody.
+            "localhost" => "127.0.0.1",
+            "" => "0.0.0.0",
+            host => host,
+        };
+        let listener = TcpListener::bind((address, port)).await.with_context(|| {
+            format!(
+                "cannot listen on {address}:{port} for {}; choose another port, or 0 for a free one",
+                self.what
+            )
+        })?;
+        let bound: SocketAddr = listener.local_addr()?;
+        let (scheme, listener) = match &self.listen.tls {
+            None => ("http", HttpListener::from(listener)),
+            Some(files) => {
+                let config = tls::server_config(&files.certificate, &files.key)?;
+                (
+                    "https",
+                    HttpListener::from(TlsListener::new(listener, config)?),
+                )
+            }
+        };
+        let (clock, ids) = (environment::clock(), environment::ids());
+        let router = http::layered_with(router, clock, ids, self.options);
+        Ok(Server {
+            url: format!("{scheme}://{bound}"),
+            task: tokio::spawn(http::serve(listener, router, self.shutdown, self.drain)),
+        })
+    }
 }

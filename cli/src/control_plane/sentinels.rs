@@ -74,8 +74,10 @@ fn configurations(files: &[PathBuf], registry: &Registry) -> anyhow::Result<Vec<
         let builtin = |plural: &str, has_parent| {
             SentinelConfig::builtin(plural, &format!("hyperfleet-{plural}"), has_parent)
         };
+        // A kind without adapters has nobody to wake.
         return Ok(registry
             .iter()
+            .filter(|kind| !kind.required_adapters.is_empty())
             .map(|kind| builtin(&kind.plural, kind.parent_kind.is_some()))
             .collect());
     }

@@ -16,7 +16,8 @@ pub(crate) fn hyperfleet() -> Command {
     command
         .kill_on_drop(true)
         .env_remove("HYPERFLEET_SERVER")
-        .env_remove("HYPERFLEET_DATA_DIR");
+        .env_remove("HYPERFLEET_DATA_DIR")
+        .env_remove("HYPERFLEET_CONFIG");
     command
 }
 

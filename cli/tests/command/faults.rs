@@ -61,7 +61,7 @@ async fn a_node_pool_needs_to_say_whose_it_is() {
         "http://127.0.0.1:9",
     ])
     .await;
-    assert!(said.contains("--cluster"), "{said}");
+    assert!(said.contains("--parent"), "{said}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, also in what tests share"
 )]
 
+mod api;
 mod crash;
 mod demo;
 mod dev;

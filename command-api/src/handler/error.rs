@@ -66,6 +66,13 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Counts a failure of the database to be read; failures to write count where they happen.
+    pub(crate) fn count(&self) {
+        if let Self::Load(StoreError::Database(error)) = self {
+            hyperfleet_runtime::telemetry::database_failed("query", error);
+        }
+    }
+
     /// Whether the same command may succeed a little later.
     pub fn is_unavailable(&self) -> bool {
         match self {

@@ -35,6 +35,7 @@ impl From<Fault> for Failure {
 impl From<CommandError> for Failure {
     fn from(error: CommandError) -> Self {
         let available = !error.is_unavailable();
+        error.count();
         let cause = hyperfleet_runtime::error_chain(&error);
         match error {
             CommandError::Refused(refusal) => refusal.into(),

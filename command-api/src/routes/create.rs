@@ -21,7 +21,9 @@ pub(crate) async fn create(
     caller: Caller,
     Body(bytes): Body,
 ) -> Answer {
-    let body = decode::create(&bytes, state.declares_schema)?;
+    let body = decode::create_checked(&bytes, state.declares_schema, |spec| {
+        state.command.schemas.check(state.kind.name(), spec)
+    })?;
     if body.kind.is_empty() {
         return Err(Refusal::KindRequired.into());
     }
@@ -49,9 +51,12 @@ pub(crate) async fn create_of_any_kind(
     Body(bytes): Body,
 ) -> Answer {
     let registry = state.command.handler.registry();
-    let body = decode::create_of_any_kind(&bytes, |kind| {
+    let declares_schema = |kind: &str| {
         let descriptor = registry.by_kind(kind);
         descriptor.is_some_and(|descriptor| descriptor.spec_schema_name.is_some())
+    };
+    let body = decode::create_of_any_kind(&bytes, declares_schema, |kind, spec| {
+        state.command.schemas.check(kind, spec)
     })?;
     let command = command(&state, &caller, body, None);
     command.validate_of_any_kind(registry)?;

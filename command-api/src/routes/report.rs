@@ -52,7 +52,15 @@ pub(crate) async fn report(
         Some(status) => Answered::document(StatusCode::CREATED, status),
         None => Answered::no_content(),
     };
-    Ok(carry_out(&state, task, answer).await?.0)
+    let (answered, outcome) = carry_out(&state, task, answer).await?;
+    if let Some(outcome) = outcome.filter(|outcome| !outcome.resource.exists()) {
+        tracing::info!(
+            resource_type = outcome.resource.kind,
+            resource_id = outcome.resource.id,
+            "Hard-deleted resource after all required adapters reported Finalized=True"
+        );
+    }
+    Ok(answered)
 }
 
 fn metadata(sent: AdapterStatusMetadata) -> AdapterMetadata {

@@ -1,4 +1,4 @@
-//! The kinds that are always there.
+//! The kinds of an installation that configures none.
 
 use super::{EntityDescriptor, NameLength, ParentDeletePolicy};
 
@@ -6,7 +6,18 @@ fn adapters(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// `Cluster` and its `NodePool`s.
+/// A kind without adapters, whose schema a deployment may add.
+fn plain(kind: &str, plural: &str) -> EntityDescriptor {
+    EntityDescriptor {
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+        name_length: NameLength { min: 1, max: 100 },
+        spec_schema_name: Some(format!("{kind}Spec")),
+        ..EntityDescriptor::default()
+    }
+}
+
+/// The default registry of API contract v1, and `placement` among a cluster's adapters.
 pub(super) fn descriptors() -> Vec<EntityDescriptor> {
     vec![
         EntityDescriptor {
@@ -35,5 +46,12 @@ pub(super) fn descriptors() -> Vec<EntityDescriptor> {
             require_spec_schema: true,
             ..EntityDescriptor::default()
         },
+        plain("Channel", "channels"),
+        EntityDescriptor {
+            parent_kind: Some("Channel".to_owned()),
+            on_parent_delete: Some(ParentDeletePolicy::Restrict),
+            ..plain("Version", "versions")
+        },
+        plain("WifConfig", "wifconfigs"),
     ]
 }

@@ -6,7 +6,7 @@ use super::EntityDescriptor;
 use crate::mapping::RuleFault;
 
 /// URL segments that fixed routes own, so that no kind may take them.
-const RESERVED_PLURALS: [&str; 4] = ["resources", "openapi", "openapi.html", "history"];
+const RESERVED_PLURALS: [&str; 5] = ["resources", "openapi", "openapi.html", "history", "summary"];
 /// URL segments below a resource that fixed routes own, so that no child kind may take them.
 const RESERVED_CHILD_PLURALS: [&str; 3] = ["statuses", "force-delete", "history"];
 
@@ -42,6 +42,16 @@ pub enum RegistryError {
     /// A plural is the name of a fixed route.
     #[error("the plural '{plural}' of kind '{kind}' is a fixed route: choose another")]
     ReservedPlural {
+        /// The kind.
+        kind: String,
+        /// The plural.
+        plural: String,
+    },
+    /// A plural is no segment of a URL.
+    #[error(
+        "the plural '{plural}' of kind '{kind}' cannot be part of a URL: use lower-case letters, digits, '-', '_' and '.'"
+    )]
+    InvalidPlural {
         /// The kind.
         kind: String,
         /// The plural.
@@ -149,6 +159,30 @@ pub enum RegistryError {
     },
 }
 
+impl RegistryError {
+    /// The kind whose entry is to be mended; empty when the entry has none.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::EmptyKind { .. } => "",
+            Self::DuplicateKind { kind }
+            | Self::EmptyPlural { kind }
+            | Self::DuplicatePlural { kind, .. }
+            | Self::ReservedPlural { kind, .. }
+            | Self::InvalidPlural { kind, .. }
+            | Self::UnknownParent { kind, .. }
+            | Self::OwnershipCycle { kind }
+            | Self::UnknownReferenceTarget { kind, .. }
+            | Self::DuplicateReference { kind, .. }
+            | Self::ReferenceBounds { kind, .. }
+            | Self::ReferenceCycle { kind }
+            | Self::NameBounds { kind, .. }
+            | Self::ConditionRule { kind, .. }
+            | Self::DuplicateCondition { kind, .. }
+            | Self::ReservedCondition { kind, .. } => kind,
+        }
+    }
+}
+
 /// Checks all entries together; the first contradiction found is returned.
 pub(super) fn check(descriptors: &[EntityDescriptor]) -> Result<(), RegistryError> {
     let mut kinds = BTreeSet::new();
@@ -179,6 +213,10 @@ fn check_names(entry: &EntityDescriptor) -> Result<(), RegistryError> {
     }
     if plural.is_empty() {
         return Err(RegistryError::EmptyPlural { kind });
+    }
+    let in_url = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    if !plural.bytes().all(in_url) || plural.starts_with('.') {
+        return Err(RegistryError::InvalidPlural { kind, plural });
     }
     let reserved = RESERVED_PLURALS.contains(&plural.as_str())
         || (entry.is_child() && RESERVED_CHILD_PLURALS.contains(&plural.as_str()));

@@ -18,6 +18,17 @@ pub enum ParentDeletePolicy {
     Restrict,
 }
 
+impl ParentDeletePolicy {
+    /// The policy of that name in configuration, if it is one.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "cascade" => Some(Self::Cascade),
+            "restrict" => Some(Self::Restrict),
+            _ => None,
+        }
+    }
+}
+
 /// Bounds of a name's length in bytes; 0 means that the kind sets none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NameLength {
@@ -70,17 +81,27 @@ pub struct EntityDescriptor {
     pub required_adapters: Vec<String>,
     /// Links that resources of this kind may have.
     pub references: Vec<ReferenceRule>,
-    /// Rules that give further conditions.
-    pub condition_rules: Vec<ConditionRule>,
     /// Bounds of the name's length.
     pub name_length: NameLength,
     /// Name of the schema that `spec` must satisfy.
     pub spec_schema_name: Option<String>,
     /// Whether a missing schema stops the start-up instead of switching validation off.
     pub require_spec_schema: bool,
+    /// Conditions that are computed from the adapters' reports, beside the aggregated ones.
+    pub condition_rules: Vec<ConditionRule>,
 }
 
 impl EntityDescriptor {
+    /// Everything that decides which conditions a resource of this kind has, as text. When it
+    /// differs from what it was, existing resources need to be evaluated again.
+    pub fn rules_text(&self) -> String {
+        serde_json::json!({
+            "required_adapters": self.required_adapters,
+            "conditions": self.condition_rules,
+        })
+        .to_string()
+    }
+
     /// Whether resources of this kind have an owner.
     pub fn is_child(&self) -> bool {
         self.parent_kind.is_some()
@@ -107,8 +128,9 @@ struct Entry {
     plural: String,
     #[serde(default)]
     parent_kind: Option<String>,
+    /// Any other text than a policy means that nothing is enforced.
     #[serde(default)]
-    on_parent_delete: Option<ParentDeletePolicy>,
+    on_parent_delete: Option<String>,
     #[serde(default)]
     required_adapters: Vec<String>,
     #[serde(default)]
@@ -132,7 +154,10 @@ impl From<Entry> for EntityDescriptor {
             kind: entry.kind,
             plural: entry.plural,
             parent_kind: given(entry.parent_kind),
-            on_parent_delete: entry.on_parent_delete,
+            on_parent_delete: entry
+                .on_parent_delete
+                .as_deref()
+                .and_then(ParentDeletePolicy::named),
             required_adapters: entry.required_adapters,
             references: entry.references,
             condition_rules: entry.conditions,

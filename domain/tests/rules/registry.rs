@@ -15,7 +15,13 @@ fn the_builtin_kinds_are_consistent() {
     let pool = builtin.by_plural("nodepools").unwrap();
     assert_eq!(pool.on_parent_delete, Some(ParentDeletePolicy::Cascade));
     assert_eq!(builtin.children_of("Cluster").collect::<Vec<_>>(), [pool]);
-    assert_eq!(builtin.by_kind("Channel"), None);
+    let version = builtin.by_kind("Version").unwrap();
+    assert_eq!(version.on_parent_delete, Some(ParentDeletePolicy::Restrict));
+    let kinds: Vec<&str> = builtin.iter().map(|entry| entry.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["Cluster", "NodePool", "Channel", "Version", "WifConfig"]
+    );
 }
 
 #[test]
@@ -27,6 +33,17 @@ fn an_entry_of_configuration_is_read_strictly() {
     let version: EntityDescriptor = serde_json::from_value(entry).unwrap();
     assert_eq!((version.name_length.min, version.name_length.max), (1, 9));
     assert_eq!(version.on_parent_delete, Some(ParentDeletePolicy::Restrict));
+    let unknown_policy = json!({"kind": "A", "plural": "as", "on_parent_delete": "orphan"});
+    let orphan: EntityDescriptor = serde_json::from_value(unknown_policy).unwrap();
+    assert_eq!(orphan.on_parent_delete, None);
+    let rules = json!({"kind": "A", "plural": "as", "conditions": [{
+        "type": "Up", "when": {"expression": "true"},
+        "output": {"status": {"expression": "true"}, "reason": {"expression": "'R'"},
+                   "message": {"expression": "'m'"}},
+    }]});
+    let ruled: EntityDescriptor = serde_json::from_value(rules).unwrap();
+    assert_eq!(ruled.condition_rules[0].reason, "'R'");
+    assert_ne!(ruled.rules_text(), orphan.rules_text());
     let typo = json!({"kind": "Version", "plural": "versions", "parent": "Channel"});
     let error = serde_json::from_value::<EntityDescriptor>(typo).unwrap_err();
     assert!(error.to_string().contains("parent"), "{error}");
@@ -45,7 +62,7 @@ fn rule(target: &str, min: usize, max: usize) -> ReferenceRule {
 
 #[test]
 fn contradictions_are_refused() {
-    let cases: [(Change, &str); 12] = [
+    let cases: [(Change, &str); 13] = [
         (|all| all[0].kind.clear(), "has an empty kind"),
         (
             |all| all[3].kind = "Gadget".to_owned(),
@@ -59,6 +76,10 @@ fn contradictions_are_refused() {
         (
             |all| all[0].plural = "resources".to_owned(),
             "'resources' of kind 'Gadget' is a fixed",
+        ),
+        (
+            |all| all[0].plural = "Ga/dgets".to_owned(),
+            "cannot be part of a URL",
         ),
         (
             |all| all[1].plural = "statuses".to_owned(),

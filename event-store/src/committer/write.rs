@@ -50,6 +50,18 @@ pub(super) enum BatchError {
     },
 }
 
+impl BatchError {
+    /// What the database said.
+    pub(super) fn cause(&self) -> &sqlx::Error {
+        match self {
+            Self::Unavailable(error)
+            | Self::Collided(error)
+            | Self::Rejected(error)
+            | Self::OutcomeUnknown { error, .. } => error,
+        }
+    }
+}
+
 impl From<sqlx::Error> for BatchError {
     fn from(error: sqlx::Error) -> Self {
         if is_connection_failure(&error) {

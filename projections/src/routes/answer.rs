@@ -29,6 +29,7 @@ impl From<Fault> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let cause = hyperfleet_runtime::error_chain(&error);
+        error.count();
         if error.is_unavailable() {
             tracing::warn!(error = cause, "the database cannot answer a query");
             return Self(Fault::new(

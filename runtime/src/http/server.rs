@@ -25,10 +25,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
+
+use super::HttpListener;
 
 /// How long a client may take for a request's head, from the moment the server waits for it.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,18 +50,25 @@ pub struct PeerAddress(pub SocketAddr);
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<HttpListener>,
     router: Router,
     shutdown: CancellationToken,
     drain: Duration,
 ) -> io::Result<()> {
-    // Answers are written at once and whole; waiting for more to send would only delay them.
-    let prompt = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "a connection stays with delays");
+    match listener.into() {
+        HttpListener::Plain(listener) => {
+            // Answers are written at once and whole; waiting for more to send would only delay them.
+            let prompt = listener.tap_io(|stream| {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(error = %error, "a connection stays with delays");
+                }
+            });
+            serve_on(prompt, router, shutdown, drain, HEADER_TIMEOUT).await;
         }
-    });
-    serve_on(prompt, router, shutdown, drain, HEADER_TIMEOUT).await;
+        HttpListener::Tls(listener) => {
+            serve_on(listener, router, shutdown, drain, HEADER_TIMEOUT).await;
+        }
+    }
     Ok(())
 }
 

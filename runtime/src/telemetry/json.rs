@@ -4,18 +4,16 @@
 //! Invariants: a line is always one valid JSON object; a field of an event wins over a field of the
 //! same name of a span, and an inner span over an outer one.
 
-use std::fmt;
-
 use serde_json::{Map, Value};
-use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::Identity;
+use super::fields::{self, Fields};
 use crate::clock::{Clock, SystemClock};
 
 /// Writes events as JSON lines.
@@ -58,33 +56,20 @@ where
     W: for<'a> MakeWriter<'a> + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let Some(span) = context.span(id) else {
-            return;
-        };
-        let mut fields = Fields::default();
-        attributes.record(&mut fields);
-        span.extensions_mut().insert(fields);
+        fields::keep(attributes, id, &context);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
-        {
-            values.record(fields);
-        }
+        fields::add(id, values, &context);
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = self.head(event);
-        let spans = context.event_scope(event).into_iter();
-        for span in spans.flat_map(tracing_subscriber::registry::Scope::from_root) {
-            if let Some(fields) = span.extensions().get::<Fields>() {
-                line.extend(fields.0.clone());
-            }
+        line.extend(fields::of_spans(event, &context));
+        line.extend(Fields::of(event).0);
+        if *event.metadata().level() == Level::ERROR {
+            line.insert("stack_trace".to_owned(), stack(event, &context));
         }
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        line.extend(fields.0);
         let mut text = Value::Object(line).to_string();
         text.push('\n');
         // There is nowhere left to report that logs cannot be written.
@@ -92,51 +77,22 @@ where
     }
 }
 
-/// Fields by name, as JSON.
-#[derive(Default)]
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+/// Where an error was logged, and in which spans, innermost first. A trace of return addresses would show
+/// the executor instead of what was asked for, and cost milliseconds.
+fn stack<S>(event: &Event<'_>, context: &Context<'_, S>) -> Value
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let place = |metadata: &Metadata<'_>| match (metadata.file(), metadata.line()) {
+        (Some(file), Some(line)) => format!(" ({file}:{line})"),
+        _ => String::new(),
+    };
+    let metadata = event.metadata();
+    let mut frames = vec![format!("{}{}", metadata.target(), place(metadata))];
+    if let Some(scope) = context.event_scope(event) {
+        frames.extend(scope.map(|span| format!("{}{}", span.name(), place(span.metadata()))));
     }
-}
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value);
-    }
-
-    fn record_u128(&mut self, field: &Field, value: u128) {
-        match u64::try_from(value) {
-            Ok(value) => self.put(field, value),
-            Err(_) => self.put(field, value.to_string()),
-        }
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value);
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.put(field, crate::error_chain(value));
-    }
+    Value::from(frames)
 }
 
 #[cfg(test)]
@@ -215,5 +171,24 @@ mod tests {
         assert!(source.contains("json.rs:"), "{source}");
         let timestamp = line["timestamp"].as_str().expect("a timestamp");
         assert!(timestamp.ends_with('Z'), "{timestamp}");
+        assert!(line.get("stack_trace").is_none(), "{line}");
+    }
+
+    #[test]
+    fn an_error_says_where_and_headers_are_an_object() {
+        let lines = lines_of(|| {
+            let request = tracing::info_span!("request", request_id = "r-1");
+            let _request = request.enter();
+            tracing::error!(headers = "{\"a\":\"b\"}", error = "oops", "failed");
+        });
+        let frames = lines[0]["stack_trace"].as_array().expect("a list");
+        assert_eq!(frames.len(), 2, "{frames:?}");
+        assert!(
+            frames[1]
+                .as_str()
+                .is_some_and(|frame| frame.starts_with("request ("))
+        );
+        assert_eq!(lines[0]["headers"]["a"], "b");
+        assert_eq!(lines[0]["error"], "oops");
     }
 }

@@ -201,6 +201,6 @@ async fn an_unknown_kind_is_refused() {
     let refused = sentinel.result().await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "resource_type: no kind has the plural name \"castles\"; known are clusters, nodepools"
+        "resource_type: no kind has the plural name \"castles\"; known are clusters, nodepools, channels, versions, wifconfigs"
     );
 }

@@ -35,6 +35,7 @@ struct Step {
 pub(super) async fn follow(
     client: &Client,
     resources: &[Followed],
+    registry: &Registry,
     patience: Duration,
 ) -> anyhow::Result<()> {
     let started = Instant::now();
@@ -52,7 +53,7 @@ pub(super) async fn follow(
                 .await?
                 .items;
             let shown = format!("{}/{}", followed.kind.to_lowercase(), followed.name);
-            for adapter in required_adapters(&followed.kind, &statuses) {
+            for adapter in required_adapters(registry, &followed.kind, &statuses) {
                 let step = adapter_step(statuses.iter().find(|status| status.adapter == adapter));
                 display.show(&shown, &adapter, step);
             }
@@ -71,8 +72,8 @@ pub(super) async fn follow(
     )
 }
 
-fn required_adapters(kind: &str, statuses: &[AdapterStatus]) -> Vec<String> {
-    let mut adapters: Vec<String> = Registry::builtin()
+fn required_adapters(registry: &Registry, kind: &str, statuses: &[AdapterStatus]) -> Vec<String> {
+    let mut adapters: Vec<String> = registry
         .by_kind(kind)
         .map(|descriptor| descriptor.required_adapters.clone())
         .unwrap_or_default();

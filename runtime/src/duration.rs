@@ -1,4 +1,4 @@
-//! Durations as the existing configuration files write them: `90s`, `1h30m`, `500ms`.
+//! Durations as configuration files write them: `90s`, `1h30m`, `500ms`.
 
 use std::time::Duration;
 

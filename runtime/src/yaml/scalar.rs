@@ -18,8 +18,8 @@ pub(super) fn resolve(scalar: &Scalar) -> Value {
     }
 }
 
-/// The value of unquoted text.
-pub(super) fn resolve_plain(text: &str) -> Value {
+/// The value that unquoted text has in an untyped place.
+pub fn resolve_plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),
