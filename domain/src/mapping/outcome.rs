@@ -26,7 +26,7 @@ pub(super) enum Outcome {
     Failed {
         /// Which expression has none.
         part: Part,
-        /// Why.
+        /// Why; no longer than a message.
         error: String,
     },
 }

@@ -89,7 +89,12 @@ impl CompiledRule {
 
     /// Stops at the first expression that decides the outcome.
     fn try_evaluate(&self, scope: &Scope<'_>) -> Result<Outcome, Outcome> {
-        let failed = |part| move |error| Outcome::Failed { part, error };
+        let failed = |part| {
+            move |error| Outcome::Failed {
+                part,
+                error: outcome::cut(error),
+            }
+        };
         let run = |expression: &Expression| {
             let value = expression.evaluate(scope, COST_LIMIT);
             value.map_err(|error| error.to_string())

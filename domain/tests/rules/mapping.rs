@@ -430,3 +430,20 @@ fn changed_rules_come_into_force_when_conditions_are_evaluated_again() {
     assert_eq!(again.effect, Effect::Unchanged);
     world.assert_replays();
 }
+
+#[test]
+fn what_a_failing_rule_says_is_bounded() {
+    let mut world = world(vec![rule(
+        "Wordy",
+        "true",
+        "resource.spec.text",
+        "''",
+        "''",
+    )]);
+    let spec = json!({"text": "x".repeat(100_000)});
+    let change = world.run("g", patch_spec(5, spec)).unwrap();
+    let message = condition(&world, "Wordy").unwrap().message.unwrap();
+    assert_eq!(message.len(), 2048);
+    assert!(message.starts_with("status: gave 'xxx"), "{message}");
+    assert_eq!(change.mapping_failures[0].error.len(), 2048);
+}
