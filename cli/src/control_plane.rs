@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hyperfleet_adapter::metrics::AdapterMetrics;
+use hyperfleet_command_api::identity::IdentityConfig;
 use hyperfleet_domain::Registry;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,8 @@ pub(crate) use self::sentinels::Sentinels;
 #[derive(Debug)]
 pub(crate) struct ControlPlaneOptions {
     pub(crate) listen: ApiListen,
+    /// Who may call the API.
+    pub(crate) identity: IdentityConfig,
     pub(crate) database: DatabaseChoice,
     pub(crate) data_dir: PathBuf,
     /// Whether the data directory goes when the control plane stops.
@@ -48,6 +51,7 @@ pub(crate) struct ControlPlane {
     database: Database,
     shutdown: CancellationToken,
     described: Vec<(&'static str, String)>,
+    notices: Vec<String>,
     temporary: Option<PathBuf>,
 }
 
@@ -73,6 +77,7 @@ impl ControlPlane {
             &options.listen,
             &store,
             Arc::clone(&registry),
+            &options.identity,
             &metrics,
             &shutdown,
         )
@@ -112,6 +117,7 @@ impl ControlPlane {
             database,
             shutdown,
             described,
+            notices: options.identity.notices(),
             temporary: options.temporary.then_some(options.data_dir),
         })
     }
@@ -123,6 +129,11 @@ impl ControlPlane {
     /// What was started, for people.
     pub(crate) fn described(&self) -> &[(&'static str, String)] {
         &self.described
+    }
+
+    /// What an operator should know about who may call, each in one line.
+    pub(crate) fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Waits until shutdown was asked for.

@@ -13,6 +13,7 @@ use hyperfleet_domain::metadata::EventMetadata;
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_domain::resource::{Command, Effect, Refusal, Resource, StreamChange, plan};
 use hyperfleet_event_store::{Append, AppendError, EventStore, NewEvent};
+use hyperfleet_runtime::http::TenantScope;
 
 pub use self::error::CommandError;
 use self::family::{LoadedFamily, stream};
@@ -32,6 +33,18 @@ pub struct Target {
     pub id: String,
     /// The owner that the target must have, when the route names one.
     pub owner: Option<Owner>,
+    /// Who asks for it.
+    pub reach: Reach,
+}
+
+/// What the sender of a command can see and touch. The default is everything, for commands of the
+/// system itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Which resources there are for the sender; the others are answered like missing ones.
+    pub scope: TenantScope,
+    /// Whether the sender may only report statuses.
+    pub only_reports: bool,
 }
 
 /// The owner that a nested route names.

@@ -19,7 +19,8 @@ use hyperfleet_domain::registry::{EntityDescriptor, Registry};
 use hyperfleet_event_store::EventStore;
 use hyperfleet_runtime::{Clock, IdSource};
 
-use crate::handler::{CommandHandler, Owner, Target};
+use crate::handler::{CommandHandler, Owner, Reach, Target};
+use crate::identity::Identity;
 
 /// Greatest body of a request, in bytes. Specs are documents written by people, of some kilobytes;
 /// the limit keeps one caller from filling the memory and the log.
@@ -77,8 +78,13 @@ pub(crate) struct KindState {
 }
 
 impl KindState {
-    /// The resource that a path names.
-    pub(crate) fn target(&self, path: &request::ResourcePath, parent_must_exist: bool) -> Target {
+    /// The resource that a path names, as far as the caller can see it.
+    pub(crate) fn target(
+        &self,
+        path: &request::ResourcePath,
+        parent_must_exist: bool,
+        caller: &Identity,
+    ) -> Target {
         let owner = self.parent_kind.as_ref().zip(path.parent_id.as_ref());
         Target {
             kind: self.kind.clone(),
@@ -88,6 +94,10 @@ impl KindState {
                 id: id.clone(),
                 must_exist: parent_must_exist,
             }),
+            reach: Reach {
+                scope: caller.scope.clone(),
+                only_reports: caller.is_system,
+            },
         }
     }
 }

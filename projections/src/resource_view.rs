@@ -1,15 +1,19 @@
 //! The resource view: reading resources and their lists.
 //!
-//! Invariants: a removed resource is never shown; a list's items and its total come from one
+//! Invariants: a removed resource is never shown; a resource outside the caller's tenant scope is
+//! never shown either, by the one condition [`IN_SCOPE`]; a list's items and its total come from one
 //! statement, so they agree whatever is written meanwhile.
 
 mod order;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hyperfleet_domain::resource::Resource;
+use hyperfleet_runtime::http::TenantScope;
 use serde::Deserialize as _;
 use serde_json::Value;
+use sqlx::types::Json;
 use sqlx::{PgPool, Row};
 
 pub use self::order::{Order, OrderError};
@@ -39,6 +43,17 @@ pub struct Filter {
     pub owner_id: Option<String>,
     /// Only this name.
     pub name: Option<String>,
+    /// Only what the caller can see.
+    pub scope: TenantScope,
+}
+
+/// The condition on a row of `resources` that a tenant scope is: append the number of the parameter,
+/// and bind [`scope_parameter`] to it. Index: `resources_of_tenant`.
+pub(crate) const IN_SCOPE: &str = "resources.tenancy @> $";
+
+/// The value of the parameter of [`IN_SCOPE`]. The empty scope holds for every row.
+pub(crate) fn scope_parameter(scope: &TenantScope) -> Json<&BTreeMap<String, String>> {
+    Json(scope.dimensions())
 }
 
 /// One page of something, with the number of all.
@@ -50,32 +65,42 @@ pub struct Paged<T> {
     pub total: u64,
 }
 
-/// The live resource of that id, whatever its kind.
+/// The live resource of that id that the scope sees, whatever its kind.
 ///
 /// # Errors
 /// When the database cannot answer, or the stored state cannot be read.
-pub async fn get(pool: &PgPool, id: &str) -> Result<Option<Resource>, Error> {
+pub async fn get(pool: &PgPool, scope: &TenantScope, id: &str) -> Result<Option<Resource>, Error> {
     if !can_be_stored(id) {
         return Ok(None);
     }
-    let state: Option<Value> =
-        sqlx::query_scalar("SELECT state FROM resources WHERE id = $1 AND removed_time IS NULL")
-            .bind(id)
-            .fetch_optional(pool)
-            .await?;
+    let sql = format!(
+        "SELECT state FROM resources WHERE id = $1 AND removed_time IS NULL AND {IN_SCOPE}2"
+    );
+    let state: Option<Value> = sqlx::query_scalar(&sql)
+        .bind(id)
+        .bind(scope_parameter(scope))
+        .fetch_optional(pool)
+        .await?;
     state.map(|state| read_state(id, &state)).transpose()
 }
 
-/// Whether a resource of that id was ever recorded, live or removed, and of which kind and owner.
+/// Whether a resource of that id that the scope sees was ever recorded, live or removed, and of which
+/// kind and owner.
 ///
 /// # Errors
 /// When the database cannot answer.
-pub async fn identify(pool: &PgPool, id: &str) -> Result<Option<Identity>, Error> {
+pub async fn identify(
+    pool: &PgPool,
+    scope: &TenantScope,
+    id: &str,
+) -> Result<Option<Identity>, Error> {
     if !can_be_stored(id) {
         return Ok(None);
     }
-    let row = sqlx::query("SELECT id, kind, owner_id FROM resources WHERE id = $1")
+    let sql = format!("SELECT id, kind, owner_id FROM resources WHERE id = $1 AND {IN_SCOPE}2");
+    let row = sqlx::query(&sql)
         .bind(id)
+        .bind(scope_parameter(scope))
         .fetch_optional(pool)
         .await?;
     row.map(|row| {
@@ -119,6 +144,9 @@ pub async fn list(
     {
         query = query.bind(value);
     }
+    if !filter.scope.is_everything() {
+        query = query.bind(scope_parameter(&filter.scope));
+    }
     let rows = query.fetch_all(pool).await?;
     paged(&rows, |row| {
         let id: Option<String> = row.try_get("id")?;
@@ -135,10 +163,15 @@ fn list_sql(filter: &Filter, order: &Order) -> String {
         ("owner_id", filter.owner_id.is_some()),
         ("name", filter.name.is_some()),
     ];
-    let used = columns.into_iter().filter(|(_, used)| *used);
-    for (number, (column, _)) in (3..).zip(used) {
+    let mut number = 3;
+    for (column, _) in columns.into_iter().filter(|(_, used)| *used) {
         // Writing to a String cannot fail.
         let _ = write!(condition, " AND {column} = ${number}");
+        number += 1;
+    }
+    // Left out when everything is seen, so that lists without tenants are planned as ever.
+    if !filter.scope.is_everything() {
+        let _ = write!(condition, " AND {IN_SCOPE}{number}");
     }
     let order = order.sql();
     format!(

@@ -7,10 +7,12 @@
 //!   them;
 //! - a panic in a handler is a 500 problem document, not a broken connection.
 
+mod identity;
 mod metrics;
 mod request_id;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,7 @@ use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
+pub use self::identity::{Identity, TenantScope};
 pub use self::metrics::HttpMetrics;
 pub use self::request_id::RequestId;
 use crate::clock::Clock;
@@ -90,7 +93,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let graceful = shutdown.clone().cancelled_owned();
     let served = async {
-        axum::serve(listener, router)
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service)
             .with_graceful_shutdown(graceful)
             .await
     };
@@ -114,7 +118,9 @@ async fn identified(State(context): State<Context>, mut request: Request, next: 
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let started = Instant::now();
-    let span = tracing::info_span!("request", request_id = %id, %method, path);
+    let span = tracing::info_span!(
+        "request", request_id = %id, %method, path, caller = tracing::field::Empty
+    );
     tracing::debug!(parent: &span, "HTTP request received");
     let answer = next.run(request).instrument(span.clone());
     let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {

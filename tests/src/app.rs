@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, Method, Request};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
 use hyperfleet_api_types::BASE_PATH;
+use hyperfleet_command_api::identity::{Gate, IdentityConfig};
 use hyperfleet_command_api::{BuildInfo, CommandState};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::{EventStore, EventStoreOptions};
@@ -31,6 +32,8 @@ pub struct TestApp {
     pub registry: Arc<Registry>,
     /// The clock of the API.
     pub clock: Arc<ManualClock>,
+    /// What is counted about callers.
+    pub metrics: prometheus::Registry,
     database: TestDatabase,
 }
 
@@ -116,6 +119,11 @@ impl TestApp {
 
     /// The API with these kinds.
     pub async fn with(registry: Registry) -> Self {
+        Self::with_identity(registry, &IdentityConfig::default()).await
+    }
+
+    /// The API with these kinds, for these callers.
+    pub async fn with_identity(registry: Registry, identity: &IdentityConfig) -> Self {
         let database = hyperfleet_test_support::database().await;
         let clock = Arc::new(ManualClock::default());
         let options = EventStoreOptions::new(&database.url).projection(Arc::new(InlineProjector));
@@ -123,8 +131,12 @@ impl TestApp {
             .await
             .expect("the test database answers");
         let registry = Arc::new(registry);
-        let router = router(&database.pool, &store, &registry, &clock);
+        let metrics = prometheus::Registry::new();
+        let gate = Gate::new(identity, &registry, &(Arc::clone(&clock) as _), &metrics);
+        let gate = Arc::new(gate.expect("a usable configuration"));
+        let router = router(&database.pool, &store, &registry, &clock, &gate);
         Self {
+            metrics,
             router,
             store,
             registry,
@@ -304,6 +316,7 @@ fn router(
     store: &EventStore,
     registry: &Arc<Registry>,
     clock: &Arc<ManualClock>,
+    gate: &Arc<Gate>,
 ) -> Router {
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: pool.clone(),
@@ -327,7 +340,7 @@ fn router(
     ));
     let documents = hyperfleet_command_api::routes::openapi_router(&document);
     hyperfleet_runtime::http::layered(
-        queries.merge(commands).merge(documents),
+        gate.guard(queries.merge(commands).merge(documents)),
         Arc::clone(clock) as _,
         Arc::new(UuidV7Source),
     )

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use hyperfleet_command_api::identity::IdentityConfig;
 use hyperfleet_domain::Registry;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +33,8 @@ pub(crate) async fn api(
     arguments: ApiArguments,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listen = listen(&arguments.listen)?;
+    let identity = IdentityConfig::default();
+    let listen = listen(&arguments.listen, &identity)?;
     let database = Database::open(&database_choice(&arguments.database)?).await?;
     let metrics = prometheus::Registry::new();
     let store = database.store(&metrics).await?;
@@ -40,6 +42,7 @@ pub(crate) async fn api(
         &listen,
         &store,
         Arc::new(Registry::builtin()),
+        &identity,
         &metrics,
         &shutdown,
     )
@@ -48,7 +51,7 @@ pub(crate) async fn api(
     println!("  health     {}", api.health_url());
     println!("  metrics    {}", api.metrics_url());
     println!("  database   {}", database.described());
-    warn_unauthenticated();
+    notify(&identity.notices());
     shutdown.cancelled().await;
     api.join().await;
     database.stop().await
@@ -91,12 +94,14 @@ pub(crate) async fn migrate(arguments: MigrateArguments) -> anyhow::Result<()> {
 
 /// The options of a control plane from its arguments. Without a data directory it lives in a temporary one.
 pub(crate) fn options(arguments: &ControlPlaneArguments) -> anyhow::Result<ControlPlaneOptions> {
-    let listen = listen(&arguments.listen)?;
+    let identity = IdentityConfig::default();
+    let listen = listen(&arguments.listen, &identity)?;
     let folder = data_dir(arguments);
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot create the data directory {}", folder.display()))?;
     Ok(ControlPlaneOptions {
         listen,
+        identity,
         database: control_plane_database(arguments),
         data_dir: folder,
         temporary: arguments.database.data_dir.is_none(),
@@ -112,11 +117,15 @@ pub(crate) fn announce(control_plane: &ControlPlane) {
     for (what, value) in control_plane.described() {
         println!("  {what:<10} {value}");
     }
-    warn_unauthenticated();
+    notify(control_plane.notices());
 }
 
-fn warn_unauthenticated() {
-    println!("  authentication is off: anyone who can reach the API may change anything");
+/// Prints and logs what an operator should know about who may call.
+fn notify(notices: &[String]) {
+    for notice in notices {
+        println!("  {notice}");
+        tracing::warn!("{notice}");
+    }
 }
 
 /// Which database the arguments name.
@@ -148,11 +157,13 @@ pub(crate) fn data_dir(arguments: &ControlPlaneArguments) -> PathBuf {
         .unwrap_or_else(temporary)
 }
 
-fn listen(arguments: &ListenArguments) -> anyhow::Result<ApiListen> {
-    if !arguments.host.is_loopback() && !arguments.insecure {
+/// Where to listen. Beyond loopback every caller has to prove who they are, unless said otherwise.
+fn listen(arguments: &ListenArguments, identity: &IdentityConfig) -> anyhow::Result<ApiListen> {
+    let is_guarded = identity.authenticates() || arguments.insecure;
+    if !arguments.host.is_loopback() && !is_guarded {
         bail!(
             "refusing to listen on {} without authentication: anyone who can reach it could change anything; \
-             listen on 127.0.0.1, or say --insecure",
+             enable server.jwt, listen on 127.0.0.1, or say --insecure",
             arguments.host
         );
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use hyperfleet_command_api::identity::{Gate, IdentityConfig};
 use hyperfleet_command_api::{BuildInfo, CommandState};
 use hyperfleet_domain::Registry;
 use hyperfleet_event_store::EventStore;
@@ -40,6 +41,7 @@ pub(crate) struct Api {
     health: Server,
     metrics: Server,
     catch_up: JoinHandle<()>,
+    keys: JoinHandle<()>,
     state: Health,
 }
 
@@ -54,13 +56,16 @@ impl Api {
         listen: &ApiListen,
         store: &EventStore,
         registry: Arc<Registry>,
+        identity: &IdentityConfig,
         metrics: &prometheus::Registry,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
+        let gate = Gate::new(identity, &registry, &environment::clock(), metrics)?;
+        let gate = Arc::new(gate);
         let pool = store.pool().clone();
         let state = Health::new(move || ping(pool.clone()));
         let http_metrics = HttpMetrics::register(metrics, "api", env!("CARGO_PKG_VERSION"))?;
-        let routes = http_metrics.count(routes(store, registry));
+        let routes = http_metrics.count(gate.guard(routes(store, registry)));
         let side = shutdown.child_token();
         let api = serve(
             listen.host,
@@ -93,12 +98,15 @@ impl Api {
         .await?;
         let (following, ended) = (store.clone(), shutdown.clone());
         let catch_up = tokio::spawn(async move { run_catch_up(&following, ended).await });
+        let ended = shutdown.clone();
+        let keys = tokio::spawn(async move { gate.keep_keys_fresh(ended).await });
         state.ready();
         Ok(Self {
             api,
             health,
             metrics,
             catch_up,
+            keys,
             state,
         })
     }
@@ -131,6 +139,9 @@ impl Api {
         }
         if let Err(error) = self.catch_up.await {
             tracing::error!(error = %error, "the catch-up projections ended abnormally");
+        }
+        if let Err(error) = self.keys.await {
+            tracing::error!(error = %error, "refreshing the keys of issuers ended abnormally");
         }
     }
 }

@@ -10,6 +10,9 @@ pub enum CommandError {
     /// The rules refuse it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Its sender is part of the system and may only report.
+    #[error("{}", crate::identity::SYSTEM_IDENTITY)]
+    OnlyReports,
     /// Others kept changing the same resource.
     #[error("resource {id} was changed by others {attempts} times while this command was decided")]
     TooManyConflicts {
@@ -57,6 +60,7 @@ impl CommandError {
             Self::Load(error) => error.is_unavailable(),
             Self::Append(error) => error.is_unavailable(),
             Self::Refused(_)
+            | Self::OnlyReports
             | Self::UnreadableState { .. }
             | Self::UnreadableEvent { .. }
             | Self::Unwritable(_) => false,

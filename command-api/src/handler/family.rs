@@ -28,7 +28,15 @@ impl LoadedFamily {
         };
         loader.require_owner(target).await?;
         let resource = loader.load(&target.id).await?;
-        if !matches!(command, Command::Create(_)) {
+        let creates = matches!(command, Command::Create(_));
+        // On a nested route ownership is checked before the sender, on a flat one there is none.
+        if target.owner.is_some() && !creates {
+            require_target(&resource, target)?;
+        }
+        if target.reach.only_reports && !matches!(command, Command::Report(_)) {
+            return Err(CommandError::OnlyReports);
+        }
+        if !creates {
             require_target(&resource, target)?;
         }
         let needs = command.needs(&resource);
@@ -77,7 +85,8 @@ impl Loader<'_> {
             return Ok(());
         };
         let found = self.load(&owner.id).await?;
-        if found.exists() && found.kind == owner.kind {
+        let is_seen = target.reach.scope.sees(&found.tenancy);
+        if found.exists() && found.kind == owner.kind && is_seen {
             return Ok(());
         }
         Err(Refusal::NotFound {
@@ -140,12 +149,13 @@ fn read_event(
     })
 }
 
-/// The target exists, is of the route's kind, and is owned by whom the route names.
+/// The target exists for the sender, is of the route's kind, and is owned by whom the route names.
 fn require_target(resource: &Resource, target: &Target) -> Result<(), CommandError> {
     let owner = resource.owner.as_ref().map(|owner| owner.id.as_str());
     let expected_owner = target.owner.as_ref().map(|owner| owner.id.as_str());
     let is_target = resource.exists()
         && resource.kind == target.kind
+        && target.reach.scope.sees(&resource.tenancy)
         && (expected_owner.is_none() || owner == expected_owner);
     if is_target {
         return Ok(());

@@ -36,6 +36,9 @@ impl From<CommandError> for Failure {
         let cause = hyperfleet_runtime::error_chain(&error);
         match error {
             CommandError::Refused(refusal) => refusal.into(),
+            CommandError::OnlyReports => {
+                Self::Fault(Fault::new(codes::PERMISSION_DENIED, error.to_string()))
+            }
             CommandError::TooManyConflicts { .. } => {
                 tracing::warn!(error = cause, "a command was given up");
                 Self::Fault(Fault::new(

@@ -48,6 +48,7 @@ pub(crate) async fn create(
             id,
         },
         true,
+        &caller.identity,
     );
     let metadata = caller.metadata(&command);
     let resource = state

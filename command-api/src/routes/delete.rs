@@ -24,7 +24,7 @@ pub(crate) async fn delete(
         now: now(&state),
         actor: caller.identity.actor.clone(),
     });
-    let target = state.target(&path, true);
+    let target = state.target(&path, true, &caller.identity);
     let metadata = caller.metadata(&command);
     let outcome = state
         .command
@@ -57,7 +57,7 @@ pub(crate) async fn force_delete(
         now: now(&state),
         actor: caller.identity.actor.clone(),
     });
-    let target = state.target(&path, true);
+    let target = state.target(&path, true, &caller.identity);
     let metadata = caller.metadata(&command);
     let resource = state
         .command

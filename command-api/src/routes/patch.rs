@@ -29,7 +29,7 @@ pub(crate) async fn patch(
         now: now(&state),
         actor: caller.identity.actor.clone(),
     });
-    let target = state.target(&path, true);
+    let target = state.target(&path, true, &caller.identity);
     let metadata = caller.metadata(&command);
     let resource = state
         .command

@@ -39,7 +39,7 @@ pub(crate) async fn report(
         now: now(&state),
     });
     // A nested statuses route never looks the parent up by itself.
-    let target = state.target(&path, false);
+    let target = state.target(&path, false, &caller.identity);
     let recorded = caller.metadata(&command);
     let resource = state
         .command
