@@ -149,12 +149,12 @@ fn add_forced_and_reported(
 fn version_operation() -> utoipa::openapi::path::Operation {
     Operation::new("get_version", "API", "Names the running version")
         .answers(200, Some("VersionDocument"), "The version")
-        .build()
+        .build_public()
 }
 
 fn openapi_operation() -> utoipa::openapi::path::Operation {
     let summary = format!("This document; bodies may have at most {MAX_BODY_BYTES} bytes");
     Operation::new("get_openapi", "API", summary)
         .answers(200, None, "The OpenAPI document")
-        .build()
+        .build_public()
 }

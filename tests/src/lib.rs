@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
 
 pub mod app;
+pub mod issuer;
 pub mod read_your_writes;
