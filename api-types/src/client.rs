@@ -4,6 +4,7 @@
 //! plural and id ([`Collection`]). Every request has a deadline. Nothing is retried here: whoever
 //! calls knows whether a retry is wanted, and [`Error::is_transient`] says whether one can help.
 
+mod credentials;
 mod error;
 mod send;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 
+pub use self::credentials::Credentials;
 pub use self::error::Error;
 use crate::{
     AdapterStatus, AdapterStatusCreateRequest, AdapterStatusList, ForceDeleteRequest, History,
@@ -96,8 +98,19 @@ impl Client {
     /// # Errors
     /// When `server` is no http(s) URL, or the TLS set-up of this machine cannot be used.
     pub fn new(server: &str) -> Result<Self, Error> {
+        Self::with(server, &Credentials::default())
+    }
+
+    /// A client that sends these credentials with every request.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and when the credentials cannot be sent.
+    pub fn with(server: &str, credentials: &Credentials) -> Result<Self, Error> {
         let base = send::base_url(server)?;
         let http = reqwest::Client::builder()
+            .default_headers(credentials.headers()?)
+            // A redirect to another host would carry the headers of a tenant along.
+            .redirect(reqwest::redirect::Policy::none())
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use hyperfleet_api_types::Resource;
-use hyperfleet_api_types::client::{Client, Collection};
+use hyperfleet_api_types::client::{Client, Collection, Credentials};
 use hyperfleet_domain::Registry;
 
 use crate::arguments::{ServerArguments, TargetArguments};
@@ -57,9 +57,21 @@ impl Kind {
     }
 }
 
-/// Connects to the API that the user named.
+/// Connects to the API that the user named, as whom the user said.
 pub(crate) fn client(server: &ServerArguments) -> anyhow::Result<Client> {
-    Ok(Client::new(&server.server)?)
+    let mut credentials = Credentials::default();
+    for (name, value) in &server.headers {
+        credentials = credentials.header(name, value);
+    }
+    if let Some(token) = &server.token {
+        credentials = credentials.token(token);
+    }
+    if let Some(file) = &server.token_file {
+        let token = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the token from {}", file.display()))?;
+        credentials = credentials.token(token);
+    }
+    Ok(Client::with(&server.server, &credentials)?)
 }
 
 /// The collection of a kind: everywhere, or below the parent that the user named.

@@ -51,7 +51,10 @@ pub(crate) async fn api(
     println!("  health     {}", api.health_url());
     println!("  metrics    {}", api.metrics_url());
     println!("  database   {}", database.described());
-    notify(&identity.notices());
+    for notice in identity.notices() {
+        println!("  {notice}");
+        tracing::warn!("{notice}");
+    }
     shutdown.cancelled().await;
     api.join().await;
     database.stop().await
@@ -117,14 +120,8 @@ pub(crate) fn announce(control_plane: &ControlPlane) {
     for (what, value) in control_plane.described() {
         println!("  {what:<10} {value}");
     }
-    notify(control_plane.notices());
-}
-
-/// Prints and logs what an operator should know about who may call.
-fn notify(notices: &[String]) {
-    for notice in notices {
+    for notice in control_plane.notices() {
         println!("  {notice}");
-        tracing::warn!("{notice}");
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod crash;
+mod credentials;
 mod demo;
 mod dev;
 mod faults;

@@ -329,3 +329,6 @@ fn default_token_header() -> String {
 fn default_identity_claim() -> String {
     DEFAULT_IDENTITY_CLAIM.to_owned()
 }
+
+#[cfg(test)]
+mod tests;

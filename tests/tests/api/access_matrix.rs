@@ -4,14 +4,21 @@
 //! What each route answers is decided here a second time, by its shape. A route of a new shape fails
 //! the test until somebody decides who may use it.
 
+use std::sync::Arc;
+
+use axum::body::Body;
 use axum::http::Method;
+use axum::routing::get;
+use http_body_util::BodyExt as _;
 use hyperfleet_api_types::BASE_PATH;
-use hyperfleet_command_api::identity::{IdentityConfig, IdentitySections};
+use hyperfleet_command_api::identity::{Gate, IdentityConfig, IdentitySections};
 use hyperfleet_domain::Registry;
-use hyperfleet_runtime::Clock as _;
+use hyperfleet_runtime::http::layered;
+use hyperfleet_runtime::{Clock as _, ManualClock, UuidV7Source};
 use hyperfleet_tests::app::{Answer, Report, TestApp};
 use hyperfleet_tests::issuer::TestIssuer;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::kinds;
 
@@ -404,5 +411,51 @@ async fn a_head_request_needs_what_its_get_needs() {
         assert_eq!(head(&viewer).await, 200);
         assert_eq!(head(&nobody).await, 403);
         assert_eq!(head(&[]).await, 401);
+    }
+}
+
+/// A gate that asks nobody who they are, before routes that nobody decided about.
+fn undecided() -> axum::Router {
+    let served = || async { "served" };
+    let routes = axum::Router::new()
+        .route(&format!("{BASE_PATH}/undecided"), get(served).post(served))
+        .route(&format!("{BASE_PATH}/clusters"), get(served).put(served));
+    let clock: Arc<dyn hyperfleet_runtime::Clock> = Arc::new(ManualClock::default());
+    let gate = Gate::new(
+        &IdentityConfig::default(),
+        &Registry::builtin(),
+        &clock,
+        &prometheus::Registry::new(),
+    );
+    let gate = Arc::new(gate.expect("a usable configuration"));
+    layered(gate.guard(routes), clock, Arc::new(UuidV7Source))
+}
+
+#[tokio::test]
+async fn a_route_that_nobody_decided_about_serves_nobody() {
+    for (method, path, status) in [
+        ("GET", "undecided", 403),
+        ("HEAD", "undecided", 403),
+        ("POST", "undecided", 403),
+        ("DELETE", "undecided", 405),
+        ("GET", "clusters", 200),
+        ("PUT", "clusters", 403),
+        ("DELETE", "clusters", 405),
+        ("PROBE", "clusters", 405),
+    ] {
+        let request = axum::http::Request::builder()
+            .method(method)
+            .uri(format!("{BASE_PATH}/{path}"))
+            .body(Body::empty())
+            .expect("a request");
+        let response = undecided().oneshot(request).await.expect("an answer");
+        assert_eq!(response.status(), status, "{method} {path}");
+        let body = response.into_body().collect().await.expect("a body");
+        let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+        assert_eq!(text == "served", status == 200, "{method} {path}: {text}");
+        if status == 403 && method != "HEAD" {
+            let route = format!("{method} {BASE_PATH}/{path}");
+            assert!(text.contains(&route), "{text}");
+        }
     }
 }

@@ -1,13 +1,18 @@
 //! Who calls: tokens and names.
 
+use std::time::Duration;
+
 use axum::http::Method;
 use hyperfleet_api_types::BASE_PATH;
+use hyperfleet_api_types::client::{Client, Collection, Credentials, ListOptions};
 use hyperfleet_command_api::identity::{IdentityConfig, IdentitySections};
 use hyperfleet_domain::Registry;
 use hyperfleet_runtime::Clock as _;
+use hyperfleet_runtime::http::serve;
 use hyperfleet_tests::app::{Answer, Report, TestApp};
 use hyperfleet_tests::issuer::TestIssuer;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 const ISSUER: &str = "https://issuer.example.com";
 
@@ -374,6 +379,31 @@ async fn case_226_a_bad_token_is_refused_before_the_body_is_read() {
         let answer = api.send_body(method, path, &headers, "{").await;
         answer.expect_problem(401, "AUT-002", INVALID);
     }
+}
+
+#[tokio::test]
+async fn the_typed_client_says_who_it_is() {
+    let api = Secured::with(json!({})).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
+    let server = format!("http://{}", listener.local_addr().expect("bound"));
+    let shutdown = CancellationToken::new();
+    let drain = Duration::from_secs(5);
+    let router = api.app.router();
+    let served = tokio::spawn(serve(listener, router, shutdown.clone(), drain));
+    let clusters = Collection::of("clusters");
+    let list = async |credentials: &Credentials| {
+        let client = Client::with(&server, credentials).expect("a client");
+        client.list(&clusters, &ListOptions::default()).await
+    };
+    let token = api.issuer.sign(&api.claims());
+    let known = list(&Credentials::default().token(&token)).await;
+    assert_eq!(known.expect("an answer").total, 0);
+    let unknown = list(&Credentials::default()).await.expect_err("refused");
+    assert_eq!(unknown.status(), Some(401));
+    assert!(!unknown.is_transient());
+    shutdown.cancel();
+    served.await.expect("the server ends").expect("well");
 }
 
 #[tokio::test]
