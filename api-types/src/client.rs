@@ -5,6 +5,7 @@
 //! calls knows whether a retry is wanted, and [`Error::is_transient`] says whether one can help.
 
 mod conditional;
+mod credentials;
 mod error;
 mod send;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 
+pub use self::credentials::Credentials;
 pub use self::error::Error;
 use crate::{
     AdapterStatus, AdapterStatusCreateRequest, AdapterStatusList, ForceDeleteRequest, History,
@@ -100,8 +102,19 @@ impl Client {
     /// # Errors
     /// When `server` is no http(s) URL, or the TLS set-up of this machine cannot be used.
     pub fn new(server: &str) -> Result<Self, Error> {
+        Self::with(server, &Credentials::default())
+    }
+
+    /// A client that sends these credentials with every request.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and when the credentials cannot be sent.
+    pub fn with(server: &str, credentials: &Credentials) -> Result<Self, Error> {
         let base = send::base_url(server)?;
         let http = reqwest::Client::builder()
+            .default_headers(credentials.headers()?)
+            // A redirect to another host would carry the headers of a tenant along.
+            .redirect(reqwest::redirect::Policy::none())
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()

@@ -10,6 +10,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, Info, OpenApi, OpenApiBuilder, Paths, Ref, Required, ResponseBuilder,
 };
@@ -23,6 +24,9 @@ use crate::{
 
 /// Media type of successful answers and of request bodies.
 const JSON: &str = "application/json";
+
+/// Name of the security scheme.
+const BEARER: &str = "bearer";
 
 /// Title of the document.
 const TITLE: &str = "HyperFleet API";
@@ -59,10 +63,11 @@ pub fn document(version: &str, paths: Paths) -> OpenApi {
     components = with_schema::<History>(components);
     components = with_schema::<VersionDocument>(components);
     components = with_schema::<Problem>(components);
+    let components = components.security_scheme(BEARER, bearer_scheme()).build();
     OpenApiBuilder::new()
         .info(info)
         .paths(paths)
-        .components(Some(components.build()))
+        .components(Some(components))
         .build()
 }
 
@@ -71,6 +76,18 @@ fn with_schema<T: ToSchema>(components: ComponentsBuilder) -> ComponentsBuilder 
     let mut referred = Vec::new();
     T::schemas(&mut referred);
     components.schemas_from_iter(referred).schema_from::<T>()
+}
+
+/// Tokens, as a server wants them that has issuers configured.
+fn bearer_scheme() -> SecurityScheme {
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some(
+            "A JWT of a configured issuer, signed with RS256. A server without configured issuers \
+             asks for none.",
+        ));
+    SecurityScheme::Http(scheme.build())
 }
 
 /// An operation under construction: what every operation of the API states.
@@ -222,8 +239,39 @@ impl Operation {
         self
     }
 
-    /// The operation, with the problems that every route can answer with.
+    /// The operation, with the problems that every route can answer with, and those of a caller who
+    /// has to say who they are.
     pub fn build(self) -> utoipa::openapi::path::Operation {
+        let guarded = self.problems(&[
+            (401, "The caller is not known: no token, or not a good one"),
+            (403, "The caller lacks a tenant or a permission"),
+        ]);
+        let limited = ResponseBuilder::new()
+            .description("The caller asks too often")
+            .header(
+                "Retry-After",
+                HeaderBuilder::new()
+                    .description(Some("Seconds to wait, at least 1"))
+                    .schema(Some(
+                        ObjectBuilder::new()
+                            .schema_type(Type::Integer)
+                            .minimum(Some(1)),
+                    ))
+                    .build(),
+            )
+            .content(PROBLEM_MEDIA_TYPE, content("Problem"));
+        let guarded = Self(
+            guarded
+                .0
+                .response("429", limited)
+                .security(SecurityRequirement::new(BEARER, [] as [&str; 0]))
+                .security(SecurityRequirement::default()),
+        );
+        guarded.build_public()
+    }
+
+    /// The operation, for everybody, with the problems that every route can answer with.
+    pub fn build_public(self) -> utoipa::openapi::path::Operation {
         self.problems(&[
             (414, "The path and query are too long"),
             (431, "The header fields are too large"),

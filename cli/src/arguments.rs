@@ -105,7 +105,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Where the API is.
+/// Where the API is, and who asks it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArguments {
     /// Base URL of the API
@@ -117,6 +117,29 @@ pub(crate) struct ServerArguments {
         value_name = "URL"
     )]
     pub(crate) server: String,
+    /// Token that says who you are
+    #[arg(
+        long,
+        env = "HYPERFLEET_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        conflicts_with = "token_file"
+    )]
+    pub(crate) token: Option<String>,
+    /// File with the token, read anew by every command
+    #[arg(long, env = "HYPERFLEET_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Header to send with every request, such as that of a tenant; repeat for several
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// A header as `NAME=VALUE`.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write it like X-Org=acme".to_owned())?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 #[derive(Debug, Clone, Args)]

@@ -77,7 +77,7 @@ impl Configuration {
             }
         }
         Ok(Self {
-            server: sections::server(&settings)?,
+            server: sections::server(&settings).context("the settings of the API's server")?,
             database: database::database(&settings)?,
             logging: sections::logging(&settings),
             metrics: sections::metrics(&settings)?,

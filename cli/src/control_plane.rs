@@ -53,6 +53,7 @@ pub(crate) struct ControlPlane {
     database: Database,
     shutdown: CancellationToken,
     described: Vec<(&'static str, String)>,
+    notices: Vec<String>,
     registry: Arc<Registry>,
     temporary: Option<PathBuf>,
 }
@@ -118,6 +119,7 @@ impl ControlPlane {
             database,
             shutdown,
             described,
+            notices: options.configuration.server.identity.notices(),
             registry,
             temporary: options.temporary.then_some(options.data_dir),
         })
@@ -135,6 +137,11 @@ impl ControlPlane {
     /// What was started, for people.
     pub(crate) fn described(&self) -> &[(&'static str, String)] {
         &self.described
+    }
+
+    /// What an operator should know about who may call, each in one line.
+    pub(crate) fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Waits until shutdown was asked for.

@@ -1,7 +1,7 @@
 //! From what a user types (a kind, a name or an id) to a collection and one resource.
 
 use anyhow::{Context as _, bail};
-use hyperfleet_api_types::client::{Client, Collection};
+use hyperfleet_api_types::client::{Client, Collection, Credentials};
 use hyperfleet_api_types::{BASE_PATH, Resource};
 use hyperfleet_domain::Registry;
 use serde_json::Value;
@@ -120,9 +120,21 @@ impl Kind {
     }
 }
 
-/// Connects to the API that the user named.
+/// Connects to the API that the user named, as whom the user said.
 pub(crate) fn client(server: &ServerArguments) -> anyhow::Result<Client> {
-    Ok(Client::new(&server.server)?)
+    let mut credentials = Credentials::default();
+    for (name, value) in &server.headers {
+        credentials = credentials.header(name, value);
+    }
+    if let Some(token) = &server.token {
+        credentials = credentials.token(token);
+    }
+    if let Some(file) = &server.token_file {
+        let token = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the token from {}", file.display()))?;
+        credentials = credentials.token(token);
+    }
+    Ok(Client::with(&server.server, &credentials)?)
 }
 
 /// The collection of a kind: everywhere, or below the parent that the user named.

@@ -16,6 +16,7 @@ use hyperfleet_domain::metadata::EventMetadata;
 use hyperfleet_domain::registry::{Registry, ServedKind};
 use hyperfleet_domain::resource::{Command, Effect, Refusal, Resource, StreamChange, plan};
 use hyperfleet_event_store::{Append, AppendError, EventStore, NewEvent, StreamId};
+use hyperfleet_runtime::http::{Identity, TenantScope};
 use serde_json::Value;
 
 use self::conditions::{Conditions, Execution, Outcome};
@@ -39,6 +40,28 @@ pub struct Target {
     pub id: String,
     /// The owner that the target must have, when the route names one.
     pub owner: Option<Owner>,
+    /// Who asks for it.
+    pub reach: Reach,
+}
+
+/// What the sender of a command can see and touch. The default is everything, for commands of the
+/// system itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Which resources there are for the sender; the others are answered like missing ones.
+    pub scope: TenantScope,
+    /// Whether the sender may only report statuses.
+    pub only_reports: bool,
+}
+
+impl Reach {
+    /// The reach of who sends a request.
+    pub(crate) fn of(caller: &Identity) -> Self {
+        Self {
+            scope: caller.scope.clone(),
+            only_reports: caller.is_system,
+        }
+    }
 }
 
 /// The owner that a nested route names.

@@ -1,37 +1,26 @@
-//! Who sends a request.
+//! Who sends a request, and what they may do.
 //!
-//! An authentication layer puts an [`Identity`] into the request's extensions. Without such a layer
-//! every request is the system's own.
+//! [`Gate`] decides both, for every route, before a handler runs; handlers read the outcome as an
+//! [`Identity`]. What is configured, in which order things are checked, and which role may use which
+//! route is described in `docs/security.md`.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+mod access;
+mod bindings;
+mod claims;
+pub mod config;
+mod gate;
+mod keys;
+mod metrics;
+mod rate_limit;
+mod refusal;
+mod roles;
+mod tenancy;
+mod tokens;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use hyperfleet_api_types::SYSTEM_ACTOR;
+pub use hyperfleet_runtime::http::{Identity, TenantScope};
 
-/// Who sends a request, as authentication resolved it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Recorded as the author of what the request changes.
-    pub actor: String,
-    /// Tenant dimensions that are stamped on what the request creates.
-    pub tenancy: BTreeMap<String, String>,
-}
-
-impl Default for Identity {
-    fn default() -> Self {
-        Self {
-            actor: SYSTEM_ACTOR.to_owned(),
-            tenancy: BTreeMap::new(),
-        }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Identity {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
-    }
-}
+pub use self::access::{Access, AccessTable};
+pub use self::config::{ConfigError, IdentityConfig, IdentitySections};
+pub use self::gate::{Gate, GateError};
+pub(crate) use self::refusal::SYSTEM_IDENTITY;
+pub use self::roles::{Permission, Role};

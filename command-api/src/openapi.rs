@@ -179,7 +179,7 @@ fn add_forced_and_reported(
 fn version_operation() -> utoipa::openapi::path::Operation {
     Operation::new("get_api_version", "API", "Names the running version")
         .answers(200, Some("VersionDocument"), "The version")
-        .build()
+        .build_public()
 }
 
 /// The OpenAPI documents and the page that shows them.
@@ -216,6 +216,6 @@ fn add_documents(paths: &mut Paths) {
         ),
     ];
     for (path, operation) in documents {
-        paths.add_path_operation(path, vec![HttpMethod::Get], operation.build());
+        paths.add_path_operation(path, vec![HttpMethod::Get], operation.build_public());
     }
 }

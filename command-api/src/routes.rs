@@ -20,7 +20,8 @@ use hyperfleet_domain::registry::{EntityDescriptor, Registry, ServedKind};
 use hyperfleet_event_store::EventStore;
 use hyperfleet_runtime::{Clock, IdSource};
 
-use crate::handler::{CommandHandler, Owner, Target};
+use crate::handler::{CommandHandler, Owner, Reach, Target};
+use crate::identity::Identity;
 use crate::metrics::CommandMetrics;
 use crate::schema::SpecSchemas;
 
@@ -96,8 +97,13 @@ pub(crate) struct KindState {
 }
 
 impl KindState {
-    /// The resource that a path names.
-    pub(crate) fn target(&self, path: &request::ResourcePath, parent_must_exist: bool) -> Target {
+    /// The resource that a path names, as far as the caller can see it.
+    pub(crate) fn target(
+        &self,
+        path: &request::ResourcePath,
+        parent_must_exist: bool,
+        caller: &Identity,
+    ) -> Target {
         let owner = self.parent_kind.as_ref().zip(path.parent_id.as_ref());
         Target {
             kind: self.kind.clone(),
@@ -107,6 +113,7 @@ impl KindState {
                 id: id.clone(),
                 must_exist: parent_must_exist,
             }),
+            reach: Reach::of(caller),
         }
     }
 }

@@ -11,11 +11,14 @@ use hyperfleet_domain::condition::Condition;
 use hyperfleet_domain::resource::Event;
 use hyperfleet_domain::upcast;
 use hyperfleet_event_store::RecordedEvent;
+use hyperfleet_runtime::http::TenantScope;
 use serde::Serialize;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
 
 use crate::error::Error;
+use crate::resource_view::{IN_SCOPE, scope_parameter};
 
 /// Name of the projection, under which its checkpoint is kept.
 pub const PROJECTION: &str = "fleet_summary";
@@ -55,12 +58,30 @@ struct Member {
 type Members = BTreeMap<String, Member>;
 type Counts = BTreeMap<(String, String, String), i64>;
 
-/// The counts as of the projection's checkpoint.
+/// The counts as of the projection's checkpoint, over what the scope sees.
+///
+/// The counts of the whole fleet are kept; those of a tenant are counted now, over the tenant's
+/// resources alone.
 ///
 /// # Errors
 /// When the database cannot answer.
-pub async fn read(pool: &PgPool) -> Result<FleetSummary, Error> {
-    read_in(&mut *pool.acquire().await?).await
+pub async fn read(pool: &PgPool, scope: &TenantScope) -> Result<FleetSummary, Error> {
+    if scope.is_everything() {
+        return read_in(&mut *pool.acquire().await?).await;
+    }
+    let sql = format!(
+        "SELECT members.kind, measure.key AS measure, measure.value, count(*) AS count
+         FROM resources
+         JOIN fleet_summary_members AS members ON members.resource_id = resources.id
+         CROSS JOIN LATERAL jsonb_each_text(members.measures) AS measure
+         WHERE resources.removed_time IS NULL AND {IN_SCOPE}1
+         GROUP BY members.kind, measure.key, measure.value"
+    );
+    let rows = sqlx::query(&sql)
+        .bind(scope_parameter(scope))
+        .fetch_all(pool)
+        .await?;
+    summary_of(&rows)
 }
 
 /// The counts as the connection's transaction sees them.
@@ -69,6 +90,10 @@ pub(crate) async fn read_in(connection: &mut PgConnection) -> Result<FleetSummar
         sqlx::query("SELECT kind, measure, value, count FROM fleet_summary WHERE count <> 0")
             .fetch_all(connection)
             .await?;
+    summary_of(&rows)
+}
+
+fn summary_of(rows: &[PgRow]) -> Result<FleetSummary, Error> {
     let mut summary = FleetSummary::default();
     for row in rows {
         let kind = summary.kinds.entry(row.try_get("kind")?).or_default();

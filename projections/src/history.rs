@@ -10,6 +10,7 @@ use hyperfleet_api_types::{FieldChange, HistoryEntry};
 use hyperfleet_domain::metadata::EventMetadata;
 use hyperfleet_domain::resource::{Event, Resource};
 use hyperfleet_event_store::{EventStore, RecordedEvent, StreamId};
+use hyperfleet_runtime::http::TenantScope;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -17,7 +18,7 @@ use sqlx::PgPool;
 pub(crate) use self::difference::difference;
 use crate::error::Error;
 use crate::fleet_summary::read_event;
-use crate::resource_view::{Page, Paged};
+use crate::resource_view::{IN_SCOPE, Page, Paged, scope_parameter};
 
 /// Events read from the log at a time.
 const READ_BATCH: usize = 500;
@@ -39,6 +40,17 @@ pub async fn of_resource(
     Ok(page_of(entries, page))
 }
 
+/// Every resource that ever had a kind and name, as far as a scope sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The kind.
+    pub kind: &'a str,
+    /// The name.
+    pub name: &'a str,
+    /// Who asks.
+    pub scope: &'a TenantScope,
+}
+
 /// One page of the events of every resource that ever had that kind and name, oldest first.
 ///
 /// # Errors
@@ -46,19 +58,20 @@ pub async fn of_resource(
 pub async fn by_name(
     pool: &PgPool,
     store: &EventStore,
-    kind: &str,
-    name: &str,
+    subject: Named<'_>,
     page: Page,
 ) -> Result<Paged<HistoryEntry>, Error> {
-    let ids: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM resources WHERE kind = $1 AND name = $2
-         ORDER BY created_time DESC LIMIT $3",
-    )
-    .bind(kind)
-    .bind(name)
-    .bind(SAME_NAME_LIMIT)
-    .fetch_all(pool)
-    .await?;
+    let sql = format!(
+        "SELECT id FROM resources WHERE kind = $1 AND name = $2 AND {IN_SCOPE}4
+         ORDER BY created_time DESC LIMIT $3"
+    );
+    let ids: Vec<String> = sqlx::query_scalar(&sql)
+        .bind(subject.kind)
+        .bind(subject.name)
+        .bind(SAME_NAME_LIMIT)
+        .bind(scope_parameter(subject.scope))
+        .fetch_all(pool)
+        .await?;
     let mut entries = Vec::new();
     for id in ids {
         entries.extend(entries_of(store, &id).await?);

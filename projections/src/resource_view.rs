@@ -1,15 +1,19 @@
 //! The resource view: reading resources and their lists.
 //!
-//! Invariants: a removed resource is never shown; a list's items and its total come from one
+//! Invariants: a removed resource is never shown; a resource outside the caller's tenant scope is
+//! never shown either, by the one condition [`IN_SCOPE`]; a list's items and its total come from one
 //! statement, so they agree whatever is written meanwhile.
 
 mod order;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hyperfleet_domain::resource::Resource;
+use hyperfleet_runtime::http::TenantScope;
 use serde::Deserialize as _;
 use serde_json::Value;
+use sqlx::types::Json;
 use sqlx::{PgPool, Row};
 
 pub use self::order::{Order, OrderError};
@@ -46,6 +50,8 @@ pub struct Filter {
     pub reference: Option<ReferenceFilter>,
     /// Only what a search finds.
     pub search: Option<search::Predicate>,
+    /// Only what the caller can see.
+    pub scope: TenantScope,
 }
 
 /// A reference that resources of a list have.
@@ -55,6 +61,15 @@ pub struct ReferenceFilter {
     pub ref_type: String,
     /// Id of its target.
     pub target_id: String,
+}
+
+/// The condition on a row of `resources` that a tenant scope is: append the number of the parameter,
+/// and bind [`scope_parameter`] to it. Index: `resources_of_tenant`.
+pub(crate) const IN_SCOPE: &str = "resources.tenancy @> $";
+
+/// The value of the parameter of [`IN_SCOPE`]. The empty scope holds for every row.
+pub(crate) fn scope_parameter(scope: &TenantScope) -> Json<&BTreeMap<String, String>> {
+    Json(scope.dimensions())
 }
 
 impl Filter {
@@ -70,6 +85,16 @@ impl Filter {
             if let Some(value) = value {
                 let _ = write!(condition, " AND {column} = {}", binds.text(value));
             }
+        }
+        // Left out when everything is seen, so that lists without tenants are planned as ever.
+        if !self.scope.is_everything() {
+            let dimensions = self.scope.dimensions();
+            let dimensions = serde_json::json!(dimensions);
+            let _ = write!(
+                condition,
+                " AND tenancy @> {}",
+                binds.add(Bind::Json(dimensions))
+            );
         }
         if let Some(reference) = &self.reference {
             let key = keys::reference(&reference.ref_type, &reference.target_id);
@@ -98,12 +123,12 @@ pub struct Paged<T> {
     pub total: u64,
 }
 
-/// The live resource of that id, whatever its kind.
+/// The live resource of that id that the scope sees, whatever its kind.
 ///
 /// # Errors
 /// When the database cannot answer, or the stored state cannot be read.
-pub async fn get(pool: &PgPool, id: &str) -> Result<Option<Resource>, Error> {
-    let found = get_versioned(pool, id).await?;
+pub async fn get(pool: &PgPool, scope: &TenantScope, id: &str) -> Result<Option<Resource>, Error> {
+    let found = get_versioned(pool, scope, id).await?;
     Ok(found.map(|found| found.resource))
 }
 
@@ -120,15 +145,23 @@ pub struct Versioned {
 ///
 /// # Errors
 /// When the database cannot answer, or the stored state cannot be read.
-pub async fn get_versioned(pool: &PgPool, id: &str) -> Result<Option<Versioned>, Error> {
+pub async fn get_versioned(
+    pool: &PgPool,
+    scope: &TenantScope,
+    id: &str,
+) -> Result<Option<Versioned>, Error> {
     if !can_be_stored(id) {
         return Ok(None);
     }
-    let row =
-        sqlx::query("SELECT state, version FROM resources WHERE id = $1 AND removed_time IS NULL")
-            .bind(id)
-            .fetch_optional(pool)
-            .await?;
+    let sql = format!(
+        "SELECT state, version FROM resources
+         WHERE id = $1 AND removed_time IS NULL AND {IN_SCOPE}2"
+    );
+    let row = sqlx::query(&sql)
+        .bind(id)
+        .bind(scope_parameter(scope))
+        .fetch_optional(pool)
+        .await?;
     row.map(|row| {
         Ok(Versioned {
             resource: read_state(id, &row.try_get("state")?)?,
@@ -138,16 +171,23 @@ pub async fn get_versioned(pool: &PgPool, id: &str) -> Result<Option<Versioned>,
     .transpose()
 }
 
-/// Whether a resource of that id was ever recorded, live or removed, and of which kind and owner.
+/// Whether a resource of that id that the scope sees was ever recorded, live or removed, and of which
+/// kind and owner.
 ///
 /// # Errors
 /// When the database cannot answer.
-pub async fn identify(pool: &PgPool, id: &str) -> Result<Option<Identity>, Error> {
+pub async fn identify(
+    pool: &PgPool,
+    scope: &TenantScope,
+    id: &str,
+) -> Result<Option<Identity>, Error> {
     if !can_be_stored(id) {
         return Ok(None);
     }
-    let row = sqlx::query("SELECT id, kind, owner_id FROM resources WHERE id = $1")
+    let sql = format!("SELECT id, kind, owner_id FROM resources WHERE id = $1 AND {IN_SCOPE}2");
+    let row = sqlx::query(&sql)
         .bind(id)
+        .bind(scope_parameter(scope))
         .fetch_optional(pool)
         .await?;
     row.map(|row| {

@@ -11,6 +11,7 @@
 mod compression;
 mod entity_tag;
 mod fair_queue;
+mod identity;
 mod limits;
 mod listener;
 mod metrics;
@@ -38,6 +39,7 @@ use tracing::Instrument as _;
 pub use self::compression::compressed;
 pub use self::entity_tag::{EntityTag, EntityTags, not_modified};
 pub use self::fair_queue::QueueLimits;
+pub use self::identity::{Identity, TenantScope};
 pub use self::limits::{
     BODY_TIMEOUT, CallerKey, Limits, MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_TARGET_BYTES,
     RequestLimits,

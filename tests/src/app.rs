@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, Method, Request};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
 use hyperfleet_api_types::BASE_PATH;
+use hyperfleet_command_api::identity::{Gate, IdentityConfig};
 use hyperfleet_command_api::{BuildInfo, CommandMetrics, CommandState, SpecSchemas};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::{EventStore, EventStoreOptions};
@@ -34,8 +35,17 @@ pub struct TestApp {
     pub clock: Arc<ManualClock>,
     /// What the API counts.
     pub metrics: prometheus::Registry,
-    schemas: Arc<SpecSchemas>,
+    setup: Setup,
     database: Arc<TestDatabase>,
+}
+
+/// What an API is made of, beside its database.
+#[derive(Clone)]
+struct Setup {
+    registry: Arc<Registry>,
+    schemas: Arc<SpecSchemas>,
+    identity: Arc<IdentityConfig>,
+    clock: Arc<ManualClock>,
 }
 
 /// An answer, read to its end.
@@ -137,14 +147,28 @@ impl TestApp {
 
     /// The API with these kinds.
     pub async fn with(registry: Registry) -> Self {
-        Self::with_schemas(registry, SpecSchemas::default()).await
+        Self::set_up(registry, SpecSchemas::default(), IdentityConfig::default()).await
     }
 
     /// The API with these kinds, whose specs must satisfy these schemas.
     pub async fn with_schemas(registry: Registry, schemas: SpecSchemas) -> Self {
+        Self::set_up(registry, schemas, IdentityConfig::default()).await
+    }
+
+    /// The API with these kinds, for these callers.
+    pub async fn with_identity(registry: Registry, identity: &IdentityConfig) -> Self {
+        Self::set_up(registry, SpecSchemas::default(), identity.clone()).await
+    }
+
+    async fn set_up(registry: Registry, schemas: SpecSchemas, identity: IdentityConfig) -> Self {
         let database = Arc::new(hyperfleet_test_support::database().await);
-        let clock = Arc::new(ManualClock::default());
-        Self::on(database, Arc::new(registry), Arc::new(schemas), clock, None).await
+        let setup = Setup {
+            registry: Arc::new(registry),
+            schemas: Arc::new(schemas),
+            identity: Arc::new(identity),
+            clock: Arc::new(ManualClock::default()),
+        };
+        Self::on(database, setup, None).await
     }
 
     /// Another process's worth of the same API: on the same database, with an event store of its own.
@@ -163,44 +187,24 @@ impl TestApp {
     }
 
     async fn on_the_same(&self, url: Option<&str>) -> Self {
-        Self::on(
-            Arc::clone(&self.database),
-            Arc::clone(&self.registry),
-            Arc::clone(&self.schemas),
-            Arc::clone(&self.clock),
-            url,
-        )
-        .await
+        Self::on(Arc::clone(&self.database), self.setup.clone(), url).await
     }
 
-    async fn on(
-        database: Arc<TestDatabase>,
-        registry: Arc<Registry>,
-        schemas: Arc<SpecSchemas>,
-        clock: Arc<ManualClock>,
-        url: Option<&str>,
-    ) -> Self {
+    async fn on(database: Arc<TestDatabase>, setup: Setup, url: Option<&str>) -> Self {
         let url = url.unwrap_or(&database.url);
         let options = EventStoreOptions::new(url).projection(Arc::new(InlineProjector));
         let store = EventStore::open(options)
             .await
             .expect("the test database answers");
         let metrics = prometheus::Registry::new();
-        let router = router(
-            &database.pool,
-            &store,
-            &registry,
-            &clock,
-            &metrics,
-            &schemas,
-        );
+        let router = router(&database.pool, &store, &setup, &metrics);
         Self {
             router,
             store,
-            registry,
-            schemas,
-            clock,
+            registry: Arc::clone(&setup.registry),
+            clock: Arc::clone(&setup.clock),
             metrics,
+            setup,
             database,
         }
     }
@@ -375,11 +379,17 @@ impl<'a> Report<'a> {
 fn router(
     pool: &PgPool,
     store: &EventStore,
-    registry: &Arc<Registry>,
-    clock: &Arc<ManualClock>,
+    setup: &Setup,
     metrics: &prometheus::Registry,
-    schemas: &Arc<SpecSchemas>,
 ) -> Router {
+    let Setup {
+        registry,
+        schemas,
+        identity,
+        clock,
+    } = setup;
+    let gate = Gate::new(identity, registry, &(Arc::clone(clock) as _), metrics);
+    let gate = Arc::new(gate.expect("a usable configuration"));
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: pool.clone(),
         store: store.clone(),
@@ -414,7 +424,7 @@ fn router(
     let documents = hyperfleet_command_api::routes::openapi_router(&document);
     let routes = queries.merge(commands).merge(documents);
     hyperfleet_runtime::http::layered(
-        limits.around(hyperfleet_runtime::http::compressed(routes, BASE_PATH)),
+        gate.guard(limits.around(hyperfleet_runtime::http::compressed(routes, BASE_PATH))),
         Arc::clone(clock) as _,
         Arc::new(UuidV7Source),
     )

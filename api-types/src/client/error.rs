@@ -17,6 +17,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The credentials cannot be sent.
+    #[error("{what} cannot be sent: {reason}")]
+    InvalidCredentials {
+        /// Which part of them; never its value.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No HTTP client can be made on this machine.
     #[error("the HTTP client cannot be set up")]
     Setup {

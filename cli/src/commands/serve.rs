@@ -47,7 +47,8 @@ pub(crate) async fn api(role: Role, shutdown: CancellationToken) -> anyhow::Resu
         ("metrics", api.metrics_url()),
         ("database", database.described()),
     ];
-    tell(&described, configuration.logging.output);
+    let notices = configuration.server.identity.notices();
+    tell(&described, &notices, configuration.logging.output);
     shutdown.cancelled().await;
     api.join().await;
     drop(store);
@@ -136,21 +137,24 @@ pub(crate) fn announce(control_plane: &ControlPlane) {
     let described: Vec<(&str, &str)> = described
         .map(|(what, value)| (*what, value.as_str()))
         .collect();
-    tell(&described, Output::Stderr);
+    tell(&described, control_plane.notices(), Output::Stderr);
 }
 
 /// Prints what runs where; where standard output is the log, as lines of the log.
-fn tell(described: &[(&str, &str)], log: Output) {
-    let unauthenticated = "authentication is off: anyone who can reach the API may change anything";
+fn tell(described: &[(&str, &str)], notices: &[String], log: Output) {
     if log == Output::Stdout {
         for (what, value) in described {
             tracing::info!(what, value, "running");
         }
-        tracing::warn!("{unauthenticated}");
+        for notice in notices {
+            tracing::warn!("{notice}");
+        }
         return;
     }
     for (what, value) in described {
         println!("  {what:<10} {value}");
     }
-    println!("  {unauthenticated}");
+    for notice in notices {
+        println!("  {notice}");
+    }
 }

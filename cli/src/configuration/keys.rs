@@ -50,7 +50,10 @@ pub(crate) const KEYS: &[Key] = &[
     switch("server.tenant.enabled", "false", "Stamp and scope resources by tenant").flags(&["server-tenant-enabled"]),
     Key::text("server.tenant.system_header", "Header that marks system identities").flags(&["server-tenant-system-header"]),
     Key::text("server.tenant.dimensions", "Headers that name the tenant").of(Kind::Structured),
+    Key::text("server.tenant.isolation", "Whether tenants see each other's resources: strict hides them")
+        .of(Kind::Choice(&["strict", "none"])).or("strict"),
     Key::text("server.authorization", "Roles and to whom they are bound").of(Kind::Structured),
+    Key::text("server.rate_limit", "How many requests each caller may send").of(Kind::Structured),
     // Database.
     Key::text("database.url", "Use the PostgreSQL at this URL; wins over host, port, name, username, password and ssl")
         .secret().flags(&["database-url"]),

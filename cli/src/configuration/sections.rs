@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use hyperfleet_command_api::identity::{IdentityConfig, IdentitySections};
 use hyperfleet_runtime::config::{ConfigError, Settings};
 use hyperfleet_runtime::telemetry::{Format, Output};
 use serde_json::{Map, Value};
@@ -31,17 +32,8 @@ pub(crate) struct Server {
     pub(crate) schema_file: Option<PathBuf>,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the identity layers"))]
-    pub(crate) identity: IdentityPassthrough,
-}
-
-/// `server.jwt`, `server.tenant` and `server.authorization` as the sources give them, for whoever
-/// authenticates. A member that no source sets is absent. Flags and variables are merged in.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct IdentityPassthrough {
-    pub(crate) jwt: Value,
-    pub(crate) tenant: Value,
-    pub(crate) authorization: Value,
+    /// `server.jwt`, `server.tenant`, `server.authorization` and `server.rate_limit`.
+    pub(crate) identity: IdentityConfig,
 }
 
 /// `metrics`.
@@ -73,22 +65,23 @@ pub(crate) struct Logging {
     pub(crate) masked_headers: Vec<String>,
 }
 
-pub(super) fn server(settings: &Settings) -> Result<Server, ConfigError> {
+pub(super) fn server(settings: &Settings) -> anyhow::Result<Server> {
     Ok(Server {
         listen: listen(settings, "server")?,
         insecure: settings.boolean("server.insecure"),
         schema_file: settings.path("server.openapi_schema_path"),
         read_timeout: settings.duration("server.timeouts.read"),
         write_timeout: settings.duration("server.timeouts.write"),
-        identity: IdentityPassthrough {
+        identity: IdentityConfig::from_sections(IdentitySections {
             jwt: members(settings, "server.jwt", &["enabled", "configs"]),
             tenant: members(
                 settings,
                 "server.tenant",
-                &["enabled", "system_header", "dimensions"],
+                &["enabled", "system_header", "dimensions", "isolation"],
             ),
-            authorization: settings.get("server.authorization").value.to_json(),
-        },
+            authorization: whole(settings, "server.authorization"),
+            rate_limit: whole(settings, "server.rate_limit"),
+        })?,
     })
 }
 
@@ -161,18 +154,21 @@ fn tls(settings: &Settings, section: &str) -> Result<Option<Tls>, ConfigError> {
 }
 
 /// The members of a section that some source sets.
-fn members(settings: &Settings, section: &str, names: &[&str]) -> Value {
+/// A section that is one setting, if some source sets it.
+fn whole(settings: &Settings, path: &str) -> Option<Value> {
+    let is_set = settings.is_set(path);
+    is_set.then(|| settings.get(path).value.to_json())
+}
+
+/// The members of a section that some source sets, flags and variables merged in.
+fn members(settings: &Settings, section: &str, names: &[&str]) -> Option<Value> {
     let set = names.iter().filter_map(|name| {
         let path = format!("{section}.{name}");
         let value = settings.get(&path).value.to_json();
         settings.is_set(&path).then(|| ((*name).to_owned(), value))
     });
     let set: Map<String, Value> = set.collect();
-    if set.is_empty() {
-        Value::Null
-    } else {
-        Value::Object(set)
-    }
+    (!set.is_empty()).then_some(Value::Object(set))
 }
 
 impl Listen {
@@ -186,12 +182,12 @@ impl Listen {
 impl Server {
     /// Refuses to be reachable for everybody without anybody being asked who they are.
     pub(crate) fn require_safe(&self) -> anyhow::Result<()> {
-        if self.listen.is_loopback() || self.insecure {
+        if self.listen.is_loopback() || self.insecure || self.identity.authenticates() {
             return Ok(());
         }
         bail!(
             "refusing to listen on {} without authentication: anyone who can reach it could change anything; \
-             listen on 127.0.0.1, or say --insecure",
+             enable server.jwt, listen on 127.0.0.1, or say --insecure",
             self.listen.host
         )
     }

@@ -205,8 +205,8 @@ fn tls_needs_its_files_and_side_servers_borrow_them() {
 fn identity_sections_are_handed_on_with_flags_and_variables_merged_in() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("config.yaml");
-    let text =
-        "server:\n  jwt: {configs: [{issuer_url: 'https://i'}]}\n  tenant: {enabled: true}\n";
+    let text = "server:\n  jwt: {configs: [{issuer_url: 'https://i', jwk_cert_url: 'https://i/k'}]}\n\
+        \x20 rate_limit: {enabled: true, burst: 7}\n";
     std::fs::write(&file, text).expect("written");
     let sources = Sources {
         file: Some(file),
@@ -218,10 +218,13 @@ fn identity_sections_are_handed_on_with_flags_and_variables_merged_in() {
         ..Sources::default()
     };
     let identity = Configuration::of(&sources).expect("read").server.identity;
-    let expected = serde_json::json!({"enabled": true, "configs": [{"issuer_url": "https://i"}]});
-    assert_eq!(identity.jwt, expected);
-    assert_eq!(identity.tenant, serde_json::json!({"enabled": true}));
-    assert!(identity.authorization.is_null());
+    assert!(identity.authenticates() && !identity.tenant.enabled);
+    assert_eq!(identity.jwt.configs[0].issuer_url, "https://i");
+    assert!(!identity.authorization.is_enabled());
+    assert_eq!(
+        (identity.rate_limit.enabled, identity.rate_limit.burst),
+        (true, 7)
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use hyperfleet_api_types::BASE_PATH;
+use hyperfleet_command_api::identity::Gate;
 use hyperfleet_command_api::{
     BuildInfo, CommandHandler, CommandMetrics, CommandState, SpecSchemas,
 };
@@ -80,7 +81,16 @@ impl Api {
         for collector in limits.collectors() {
             metrics.register(collector)?;
         }
-        let routes = http_metrics.count(limits.around(routes(&options, command)));
+        let registry = &configuration.registry;
+        let identity = &configuration.server.identity;
+        let gate = Arc::new(Gate::new(
+            identity,
+            registry,
+            &environment::clock(),
+            metrics,
+        )?);
+        let guarded = gate.guard(limits.around(routes(&options, command)));
+        let routes = http_metrics.count(guarded);
         let side = CancellationToken::new();
         let server = &configuration.server;
         let http_options = HttpOptions {
@@ -126,7 +136,11 @@ impl Api {
             &quiet,
         );
         let metrics_server = metrics_server.serve(router).await?;
-        let beside = beside(&options, handler, &state)?;
+        let mut beside = beside(&options, handler, &state)?;
+        let ended = options.shutdown.clone();
+        beside.push(tokio::spawn(
+            async move { gate.keep_keys_fresh(ended).await },
+        ));
         state.ready();
         Ok(Self {
             api,

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperfleet_command_api::handler::Target;
+use hyperfleet_command_api::handler::{Reach, Target};
 use hyperfleet_command_api::{CommandError, CommandHandler};
 use hyperfleet_domain::Registry;
 use hyperfleet_domain::metadata::EventMetadata;
@@ -224,6 +224,7 @@ async fn evaluate(
         kind: ServedKind::One(kind.to_owned()),
         id: id.to_owned(),
         owner: None,
+        reach: Reach::default(),
     };
     let metadata = EventMetadata {
         actor: hyperfleet_api_types::SYSTEM_ACTOR.to_owned(),

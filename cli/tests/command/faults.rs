@@ -44,7 +44,10 @@ async fn listening_beyond_loopback_without_authentication_is_refused() {
             data_dir.to_str().unwrap(),
         ])
         .await;
-        assert!(said.contains("--insecure"), "{said}");
+        assert!(
+            said.contains("--insecure") && said.contains("server.jwt"),
+            "{said}"
+        );
     }
     assert!(!data_dir.exists(), "nothing is made before the refusal");
 }

@@ -8,6 +8,7 @@
 
 mod api;
 mod crash;
+mod credentials;
 mod demo;
 mod dev;
 mod faults;

@@ -26,6 +26,9 @@ pub enum CommandError {
     /// A receipt is not what this API writes.
     #[error("the stored answer of an earlier request cannot be read")]
     UnreadableReceipt(#[source] serde_json::Error),
+    /// Its sender is part of the system and may only report.
+    #[error("{}", crate::identity::SYSTEM_IDENTITY)]
+    OnlyReports,
     /// Others kept changing the same resource.
     #[error("resource {id} was changed by others {attempts} times while this command was decided")]
     TooManyConflicts {
@@ -83,6 +86,7 @@ impl CommandError {
             | Self::Outdated { .. }
             | Self::KeyReused
             | Self::UnreadableReceipt(_)
+            | Self::OnlyReports
             | Self::UnreadableState { .. }
             | Self::UnreadableEvent { .. }
             | Self::Unwritable(_) => false,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hyperfleet_domain::resource::{Command, Family, LinkNeeds, Referrers, Refusal, Resource};
 use hyperfleet_domain::upcast;
 use hyperfleet_event_store::{EventStore, RecordedEvent, StreamId};
+use hyperfleet_runtime::http::TenantScope;
 use serde::Deserialize as _;
 
 use super::{CommandError, Target};
@@ -28,7 +29,15 @@ impl LoadedFamily {
         let mut loader = Loader::new(store);
         loader.require_owner(target).await?;
         let resource = loader.load(&target.id).await?;
-        if !matches!(command, Command::Create(_)) {
+        let creates = matches!(command, Command::Create(_));
+        // On a nested route ownership is checked before the sender, on a flat one there is none.
+        if target.owner.is_some() && !creates {
+            require_target(&resource, target)?;
+        }
+        if target.reach.only_reports && !matches!(command, Command::Report(_)) {
+            return Err(CommandError::OnlyReports);
+        }
+        if !creates {
             require_target(&resource, target)?;
         }
         let needs = command.needs(&resource);
@@ -42,7 +51,7 @@ impl LoadedFamily {
             Vec::new()
         };
         let links = command.links(&resource, &descendants);
-        let (linked, referrers) = loader.linked(links).await?;
+        let (linked, referrers) = loader.linked(links, &target.reach.scope).await?;
         Ok(Self {
             family: Family {
                 target: resource,
@@ -103,7 +112,8 @@ impl<'a> Loader<'a> {
             return Ok(());
         };
         let found = self.load(&owner.id).await?;
-        if found.exists() && found.kind == owner.kind {
+        let is_seen = target.reach.scope.sees(&found.tenancy);
+        if found.exists() && found.kind == owner.kind && is_seen {
             return Ok(());
         }
         Err(Refusal::NotFound {
@@ -143,10 +153,15 @@ impl<'a> Loader<'a> {
     async fn linked(
         &mut self,
         needs: LinkNeeds,
+        scope: &TenantScope,
     ) -> Result<(Vec<Resource>, BTreeMap<String, Referrers>), CommandError> {
         let mut linked = Vec::new();
         for id in &needs.targets {
-            linked.push(self.load(id).await?);
+            let resource = self.load(id).await?;
+            // What the sender does not see is no target, like what does not exist.
+            if scope.sees(&resource.tenancy) {
+                linked.push(resource);
+            }
         }
         let mut referrers = BTreeMap::new();
         for id in needs.referred {
@@ -208,12 +223,13 @@ fn read_event(
     })
 }
 
-/// The target exists, is of the route's kind, and is owned by whom the route names.
+/// The target exists for the sender, is of the route's kind, and is owned by whom the route names.
 fn require_target(resource: &Resource, target: &Target) -> Result<(), CommandError> {
     let owner = resource.owner.as_ref().map(|owner| owner.id.as_str());
     let expected_owner = target.owner.as_ref().map(|owner| owner.id.as_str());
     let is_target = resource.exists()
         && target.kind.serves(&resource.kind)
+        && target.reach.scope.sees(&resource.tenancy)
         && (expected_owner.is_none() || owner == expected_owner);
     if is_target {
         return Ok(());

@@ -45,6 +45,9 @@ impl From<CommandError> for Failure {
                 "the Idempotency-Key was used for another request; \
                  a new request needs a new key",
             )),
+            CommandError::OnlyReports => {
+                Self::Fault(Fault::new(codes::PERMISSION_DENIED, error.to_string()))
+            }
             CommandError::TooManyConflicts { .. } => {
                 tracing::warn!(error = cause, "a command was given up");
                 Self::Fault(Fault::new(

@@ -12,8 +12,8 @@ use super::answer::{Answer, Answered};
 use super::carry_out::{Task, carry_out};
 use super::request::{Body, Caller, CollectionPath, Ids, ResourcePath, now};
 use crate::decode::{self, CreateBody, Reference};
-use crate::handler::Target;
 use crate::handler::conditions::Outcome;
+use crate::handler::{Reach, Target};
 
 pub(crate) async fn create(
     State(state): State<KindState>,
@@ -40,6 +40,7 @@ pub(crate) async fn create(
             id: command.id.clone(),
         },
         true,
+        &caller.identity,
     );
     run(&state, &caller, &target, command, &bytes).await
 }
@@ -64,6 +65,7 @@ pub(crate) async fn create_of_any_kind(
         kind: ServedKind::One(command.kind.clone()),
         id: command.id.clone(),
         owner: None,
+        reach: Reach::of(&caller.identity),
     };
     run(&state, &caller, &target, command, &bytes).await
 }

@@ -24,7 +24,7 @@ pub(crate) async fn delete(
         now: now(&state),
         actor: caller.identity.actor.clone(),
     });
-    let target = state.target(&path, true);
+    let target = state.target(&path, true, &caller.identity);
     let task = Task {
         target: &target,
         command: &command,
@@ -60,7 +60,7 @@ pub(crate) async fn force_delete(
         now: now(&state),
         actor: caller.identity.actor.clone(),
     });
-    let target = state.target(&path, true);
+    let target = state.target(&path, true, &caller.identity);
     let task = Task {
         target: &target,
         command: &command,

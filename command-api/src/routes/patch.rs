@@ -42,7 +42,7 @@ pub(crate) async fn patch_of_any_kind(
     let found = state
         .command
         .handler
-        .find(&state.target(&path, true))
+        .find(&state.target(&path, true, &caller.identity))
         .await?;
     let descriptor = state.command.handler.registry().by_kind(&found.kind);
     if descriptor.is_some_and(|descriptor| descriptor.spec_schema_name.is_some()) {
@@ -67,7 +67,7 @@ async fn change(
         now: now(state),
         actor: caller.identity.actor.clone(),
     });
-    let target = state.target(path, true);
+    let target = state.target(path, true, &caller.identity);
     let task = Task {
         target: &target,
         command: &command,

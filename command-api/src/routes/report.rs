@@ -41,7 +41,7 @@ pub(crate) async fn report(
         now: now(&state),
     });
     // A nested statuses route never looks the parent up by itself.
-    let target = state.target(&path, false);
+    let target = state.target(&path, false, &caller.identity);
     let task = Task {
         target: &target,
         command: &command,

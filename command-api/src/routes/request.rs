@@ -9,7 +9,7 @@ use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_domain::metadata::EventMetadata;
 use hyperfleet_domain::resource::Command;
 use hyperfleet_domain::timestamp;
-use hyperfleet_runtime::http::RequestId;
+use hyperfleet_runtime::http::{FaultResponse, RequestId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -76,7 +76,8 @@ impl FromRequestParts<KindState> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &KindState) -> Result<Self, Failure> {
-        let Ok(identity) = Identity::from_request_parts(parts, state).await;
+        let identity = Identity::from_request_parts(parts, state).await;
+        let identity = identity.map_err(|FaultResponse(fault)| fault)?;
         let traceparent = parts.headers.get("traceparent");
         let traceparent = traceparent.and_then(|value| value.to_str().ok());
         let path = parts.uri.path();

@@ -158,3 +158,42 @@ fn names_are_unique_in_their_scope() {
     assert_eq!(taken.to_string(), "This Cluster already exists");
     assert_eq!(taken.class(), RefusalClass::Conflict { code: "CNF-001" });
 }
+
+#[test]
+fn a_child_takes_the_dimensions_that_its_creator_lacks_from_its_owner() {
+    let tenancy = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    for (owner, creator, expected) in [
+        (
+            &[("org", "a"), ("team", "x")][..],
+            &[("org", "a")][..],
+            &[("org", "a"), ("team", "x")][..],
+        ),
+        (&[("org", "a")], &[("org", "a")], &[("org", "a")]),
+        (&[("org", "a")], &[], &[("org", "a")]),
+        // Without isolation a stranger may add a child; it is the stranger's.
+        (&[("org", "a")], &[("org", "b")], &[("org", "b")]),
+        (&[], &[("org", "b")], &[("org", "b")]),
+    ] {
+        let mut world = World::with(Registry::builtin());
+        let cluster = CreateResource {
+            tenancy: tenancy(owner),
+            ..create("Cluster", "c", None)
+        };
+        world.run("c", Command::Create(cluster)).expect("created");
+        let pool = CreateResource {
+            tenancy: tenancy(creator),
+            ..create("NodePool", "n", Some("c"))
+        };
+        let pool = world.run("n", Command::Create(pool)).expect("created");
+        assert_eq!(
+            pool.resource.tenancy,
+            tenancy(expected),
+            "{owner:?} {creator:?}"
+        );
+    }
+}

@@ -3,36 +3,41 @@
 use axum::extract::{Query, State};
 use hyperfleet_api_types::FieldError;
 use hyperfleet_api_types::problem::{Fault, codes, constraints};
+use hyperfleet_runtime::http::Identity;
 
 use super::answer::{self, Answer};
 use super::parameters::{self, Ids, Parameters};
 use super::{KindState, QueryState};
-use crate::{history, resource_view};
+use crate::history::{self, Named};
+use crate::resource_view;
 
 pub(crate) async fn of_resource(
     State(state): State<KindState>,
     Ids(id): Ids<String>,
+    caller: Identity,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
-    of(&state, &id, None, &parameters).await
+    of(&state, &caller, &id, None, &parameters).await
 }
 
 pub(crate) async fn of_nested_resource(
     State(state): State<KindState>,
     Ids((parent_id, id)): Ids<(String, String)>,
+    caller: Identity,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
-    of(&state, &id, Some(&parent_id), &parameters).await
+    of(&state, &caller, &id, Some(&parent_id), &parameters).await
 }
 
 async fn of(
     state: &KindState,
+    caller: &Identity,
     id: &str,
     owner_id: Option<&str>,
     parameters: &Parameters,
 ) -> Answer {
     let page = parameters::page(parameters)?;
-    let found = resource_view::identify(&state.query.pool, id).await?;
+    let found = resource_view::identify(&state.query.pool, &caller.scope, id).await?;
     let matches = found.is_some_and(|found| {
         state.kind.serves(&found.kind)
             && owner_id.is_none_or(|owner| found.owner_id.as_deref() == Some(owner))
@@ -46,13 +51,19 @@ async fn of(
 
 pub(crate) async fn by_name(
     State(state): State<QueryState>,
+    caller: Identity,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
     let page = parameters::page(&parameters)?;
     let kind = required(&parameters, "kind")?;
     let name = required(&parameters, "name")?;
     parameters::require_kind(&state.registry, kind)?;
-    let entries = history::by_name(&state.pool, &state.store, kind, name, page).await?;
+    let subject = Named {
+        kind,
+        name,
+        scope: &caller.scope,
+    };
+    let entries = history::by_name(&state.pool, &state.store, subject, page).await?;
     Ok(answer::list(page, entries))
 }
 

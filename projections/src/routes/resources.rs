@@ -3,6 +3,8 @@
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Uri};
 
+use hyperfleet_runtime::http::{Identity, TenantScope};
+
 use super::KindState;
 use super::answer::{self, Answer, Failure};
 use super::fields::Fields;
@@ -12,24 +14,27 @@ use crate::resource_view::{self, Filter, Versioned};
 
 pub(crate) async fn list(
     State(state): State<KindState>,
+    caller: Identity,
     uri: Uri,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
-    list_filtered(&state, None, &uri, &parameters).await
+    list_filtered(&state, caller.scope, None, &uri, &parameters).await
 }
 
 pub(crate) async fn list_nested(
     State(state): State<KindState>,
     Ids(parent_id): Ids<String>,
+    caller: Identity,
     uri: Uri,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
-    require_parent(&state, &parent_id).await?;
-    list_filtered(&state, Some(parent_id), &uri, &parameters).await
+    require_parent(&state, &caller.scope, &parent_id).await?;
+    list_filtered(&state, caller.scope, Some(parent_id), &uri, &parameters).await
 }
 
 async fn list_filtered(
     state: &KindState,
+    scope: TenantScope,
     owner_id: Option<String>,
     uri: &Uri,
     parameters: &Parameters,
@@ -47,6 +52,7 @@ async fn list_filtered(
         name: parameters::text(parameters, "name")?.map(str::to_owned),
         reference: reference.transpose()?.flatten(),
         search: parameters::search(parameters)?,
+        scope,
     };
     walk.answer(&state.query, &filter).await
 }
@@ -66,31 +72,34 @@ fn listed_kind(state: &KindState, parameters: &Parameters) -> Result<Option<Stri
 pub(crate) async fn read(
     State(state): State<KindState>,
     Ids(id): Ids<String>,
+    caller: Identity,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Answer {
-    let found = require(&state, &id, None).await?;
+    let found = require(&state, &caller.scope, &id, None).await?;
     answer::resource(&found, &Fields::of(&parameters)?, &headers)
 }
 
 pub(crate) async fn read_nested(
     State(state): State<KindState>,
     Ids((parent_id, id)): Ids<(String, String)>,
+    caller: Identity,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Answer {
-    require_parent(&state, &parent_id).await?;
-    let found = require(&state, &id, Some(&parent_id)).await?;
+    require_parent(&state, &caller.scope, &parent_id).await?;
+    let found = require(&state, &caller.scope, &id, Some(&parent_id)).await?;
     answer::resource(&found, &Fields::of(&parameters)?, &headers)
 }
 
-/// The live resource of the route's kind, owned by `owner_id` when one is given.
+/// The live resource of the route's kind that the scope sees, owned by `owner_id` when one is given.
 pub(crate) async fn require(
     state: &KindState,
+    scope: &TenantScope,
     id: &str,
     owner_id: Option<&str>,
 ) -> Result<Versioned, Failure> {
-    let found = resource_view::get_versioned(&state.query.pool, id).await?;
+    let found = resource_view::get_versioned(&state.query.pool, scope, id).await?;
     let found = found.filter(|Versioned { resource, .. }| {
         let owner = resource.owner.as_ref().map(|owner| owner.id.as_str());
         state.kind.serves(&resource.kind) && owner_id.is_none_or(|expected| owner == Some(expected))
@@ -98,11 +107,15 @@ pub(crate) async fn require(
     found.ok_or_else(|| answer::not_found(state.kind.name(), id).into())
 }
 
-async fn require_parent(state: &KindState, parent_id: &str) -> Result<(), Failure> {
+async fn require_parent(
+    state: &KindState,
+    scope: &TenantScope,
+    parent_id: &str,
+) -> Result<(), Failure> {
     let Some(kind) = &state.parent_kind else {
         return Ok(());
     };
-    let parent = resource_view::get(&state.query.pool, parent_id).await?;
+    let parent = resource_view::get(&state.query.pool, scope, parent_id).await?;
     match parent {
         Some(parent) if parent.kind == *kind => Ok(()),
         _ => Err(answer::not_found(kind, parent_id).into()),

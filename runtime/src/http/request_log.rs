@@ -30,8 +30,7 @@ impl RequestLog {
         let method = request.method().as_str();
         let path = request.uri().path();
         let (trace_id, span_id) = trace(request.headers(), id);
-        let span =
-            tracing::info_span!("request", request_id = %id, trace_id, span_id, method, path);
+        let span = tracing::info_span!("request", request_id = %id, trace_id, span_id, method, path, caller = tracing::field::Empty);
         if is_quiet || !tracing::enabled!(Level::INFO) {
             return Self {
                 span,

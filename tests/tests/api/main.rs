@@ -1,6 +1,7 @@
 //! The API against its contract, in process on real PostgreSQL. The number in a test's name is the
 //! number of the conformance case.
 
+mod access_matrix;
 mod concurrency;
 mod conditional_requests;
 mod conformance_conditions;
@@ -8,6 +9,7 @@ mod conformance_create;
 mod conformance_delete;
 mod conformance_fields;
 mod conformance_health;
+mod conformance_identity;
 mod conformance_mapping;
 mod conformance_patch;
 mod conformance_read;
@@ -16,16 +18,19 @@ mod conformance_reports;
 mod conformance_root;
 mod conformance_schemas;
 mod conformance_search;
+mod conformance_tenancy;
 mod conformance_transport;
 mod fleet_summary;
 mod history;
 mod idempotency;
+mod issuer_keys;
 mod limits;
 mod openapi;
 mod page_tokens;
 mod pending;
 mod problems;
 mod races;
+mod rate_limit;
 mod read_your_writes;
 mod reconcile_queue;
 mod reference_filter;
@@ -33,3 +38,4 @@ mod replay;
 mod search_model;
 mod search_plans;
 mod search_texts;
+mod tenant_isolation;

@@ -25,6 +25,7 @@ pub(super) fn decide(
         });
     }
     let owner_id = owner.as_ref().map(|owner| owner.id.clone());
+    let tenancy = tenancy(draft, create);
     let href = descriptor.href(owner.as_ref().map(|owner| owner.href.as_str()), &create.id);
     let created = ResourceCreated {
         id: create.id.clone(),
@@ -33,7 +34,7 @@ pub(super) fn decide(
         href,
         spec: create.spec.clone().unwrap_or_default(),
         labels: create.labels.clone(),
-        tenancy: create.tenancy.clone(),
+        tenancy,
         owner,
         references: references.clone(),
         created_time: to_microseconds(create.now),
@@ -53,6 +54,23 @@ pub(super) fn decide(
     references::tell_targets(draft, TARGET, &BTreeMap::new(), &references);
     reaggregate_wanted(draft, registry);
     Ok(())
+}
+
+/// The tenant of the new resource: the caller's. What a caller with fewer dimensions creates below
+/// an owner takes the owner's other dimensions too, so that whoever sees the owner sees all of it.
+fn tenancy(draft: &Draft, create: &CreateResource) -> BTreeMap<String, String> {
+    let owner = draft.parent().filter(|_| create.parent.is_some());
+    match owner.map(|owner| &owner.tenancy) {
+        Some(tenancy)
+            if create
+                .tenancy
+                .iter()
+                .all(|(key, value)| tenancy.get(key) == Some(value)) =>
+        {
+            tenancy.clone()
+        }
+        _ => create.tenancy.clone(),
+    }
 }
 
 /// The owner to be: none for a top-level kind; for a child kind it must exist and be wanted.
