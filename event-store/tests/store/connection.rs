@@ -20,26 +20,27 @@ const KILL_WRITER: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_
 async fn what_is_acknowledged_survives_killed_connections_and_what_is_refused_is_not_there() {
     let database = database().await;
     let store = open(&database).await;
-    let done = CancellationToken::new();
+    let enough = CancellationToken::new();
     let appending = async {
         let mut answers = Vec::new();
-        for round in 0..30 {
+        for round in 0.. {
             let appends = (0..10).map(|number| one(&format!("{round}-{number}"), 0, json!(1)));
             answers.extend(all(&store, appends).await);
+            if enough.is_cancelled() && round >= 30 {
+                break;
+            }
         }
-        done.cancel();
         answers
     };
     let killing = async {
         let mut kills = 0;
-        while !done.is_cancelled() {
+        while kills < 20 {
             kills += count(&database, KILL_WRITER).await;
         }
-        kills
+        enough.cancel();
     };
-    let (answers, kills) = tokio::join!(appending, killing);
+    let (answers, ()) = tokio::join!(appending, killing);
 
-    assert!(kills > 10, "only {kills} connections were killed");
     let there: HashSet<String> = sqlx::query_scalar("SELECT aggregate_id FROM events")
         .fetch_all(&database.pool)
         .await
