@@ -87,6 +87,24 @@ const SELECTED: &str = "with `fields`, it has only the members asked for";
 
 fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, references: bool) {
     let one = format!("{path}/{{id}}");
+    let mut add = |path: &str, operation: Operation| {
+        paths.add_path_operation(path, vec![HttpMethod::Get], operation.build());
+    };
+    add(path, list(kind, references));
+    add(&one, get(kind));
+    let statuses = paged(kind.on_one("list", "_statuses", "What adapters reported on a {kind}"))
+        .answers(200, Some("AdapterStatusList"), "One page, by adapter");
+    add(&format!("{one}/statuses"), statuses);
+    let history = kind.on_one(
+        "list",
+        "_history",
+        "The recorded events of a {kind}, also a removed one",
+    );
+    let history = paged(history).answers(200, Some("History"), "One page, oldest first");
+    add(&format!("{one}/history"), history);
+}
+
+fn list(kind: &KindRoutes<'_>, references: bool) -> Operation {
     let is_any = kind.kind == "Resource";
     let mut list = paged(if is_any {
         kind.on_all("list", "", "Lists resources of every kind")
@@ -126,9 +144,11 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, references: bo
             )
             .query_text("ref_target_id", false, "With `ref_type`: id of its target");
     }
-    paths.add_path_operation(path, vec![HttpMethod::Get], list.build());
-    let get = kind
-        .on_one("get", "", "Reads a {kind}")
+    list
+}
+
+fn get(kind: &KindRoutes<'_>) -> Operation {
+    kind.on_one("get", "", "Reads a {kind}")
         .query_text("fields", false, FIELDS)
         .request_header(
             "If-None-Match",
@@ -149,26 +169,7 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, references: bo
         .problems(&[(
             400,
             "A field asked for does not exist, or `If-None-Match` is not a list of entity tags",
-        )]);
-    paths.add_path_operation(&one, vec![HttpMethod::Get], get.build());
-    let statuses = paged(kind.on_one("list", "_statuses", "What adapters reported on a {kind}"))
-        .answers(200, Some("AdapterStatusList"), "One page, by adapter");
-    paths.add_path_operation(
-        format!("{one}/statuses"),
-        vec![HttpMethod::Get],
-        statuses.build(),
-    );
-    let history = kind.on_one(
-        "list",
-        "_history",
-        "The recorded events of a {kind}, also a removed one",
-    );
-    let history = paged(history).answers(200, Some("History"), "One page, oldest first");
-    paths.add_path_operation(
-        format!("{one}/history"),
-        vec![HttpMethod::Get],
-        history.build(),
-    );
+        )])
 }
 
 fn paged(operation: Operation) -> Operation {

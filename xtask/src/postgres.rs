@@ -255,7 +255,9 @@ fn serve(
     if durability == Durability::None {
         postgres
             .args(["-c", "fsync=off", "-c", "synchronous_commit=off"])
-            .args(["-c", "full_page_writes=off"]);
+            .args(["-c", "full_page_writes=off"])
+            // Databases come and go with every test; dropping one waits for whatever looks at it.
+            .args(["-c", "autovacuum=off"]);
     }
     postgres
         .stdout(log.try_clone()?)

@@ -73,24 +73,7 @@ impl Api {
             .check_timeout(configuration.health.ping_timeout);
         let command = command_state(&options)?;
         let handler = command.handler.clone();
-        let http_metrics = HttpMetrics::register(metrics, COMPONENT, VERSION)?;
-        let limits = RequestLimits::new(Limits {
-            body_timeout: configuration.server.read_timeout,
-            ..Limits::default()
-        });
-        for collector in limits.collectors() {
-            metrics.register(collector)?;
-        }
-        let registry = &configuration.registry;
-        let identity = &configuration.server.identity;
-        let gate = Arc::new(Gate::new(
-            identity,
-            registry,
-            &environment::clock(),
-            metrics,
-        )?);
-        let guarded = gate.guard(limits.around(routes(&options, command)));
-        let routes = http_metrics.count(guarded);
+        let (gate, routes) = guarded_routes(&options, command)?;
         let side = CancellationToken::new();
         let server = &configuration.server;
         let http_options = HttpOptions {
@@ -209,6 +192,27 @@ fn command_state(options: &ApiOptions<'_>) -> anyhow::Result<CommandState> {
     Ok(state
         .with_schemas(Arc::clone(&options.schemas))
         .with_metrics(metrics))
+}
+
+/// The routes behind what every request passes: counted, then the gate, then the limits.
+fn guarded_routes(
+    options: &ApiOptions<'_>,
+    command: CommandState,
+) -> anyhow::Result<(Arc<Gate>, Router)> {
+    let (configuration, metrics) = (options.configuration, options.metrics);
+    let http_metrics = HttpMetrics::register(metrics, COMPONENT, VERSION)?;
+    let limits = RequestLimits::new(Limits {
+        body_timeout: configuration.server.read_timeout,
+        ..Limits::default()
+    });
+    for collector in limits.collectors() {
+        metrics.register(collector)?;
+    }
+    let (identity, registry) = (&configuration.server.identity, &configuration.registry);
+    let gate = Gate::new(identity, registry, &environment::clock(), metrics)?;
+    let gate = Arc::new(gate);
+    let guarded = gate.guard(limits.around(routes(options, command)));
+    Ok((gate, http_metrics.count(guarded)))
 }
 
 fn routes(options: &ApiOptions<'_>, command: CommandState) -> Router {

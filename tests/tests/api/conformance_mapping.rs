@@ -34,18 +34,18 @@ fn net_ready() -> ConditionRule {
 }
 
 /// Registry B, with these rules for gadgets.
-fn kinds_with(rules: Vec<ConditionRule>) -> Vec<EntityDescriptor> {
+fn kinds_with(rules: &[ConditionRule]) -> Vec<EntityDescriptor> {
     let mut kinds: Vec<EntityDescriptor> = registry_b().iter().cloned().collect();
     for entry in &mut kinds {
         if entry.kind == "Gadget" {
-            entry.condition_rules.clone_from(&rules);
+            entry.condition_rules = rules.to_vec();
         }
     }
     kinds
 }
 
 async fn app_with_gadget(rules: Vec<ConditionRule>) -> (TestApp, String) {
-    let registry = Registry::new(kinds_with(rules)).expect("rules that compile");
+    let registry = Registry::new(kinds_with(&rules)).expect("rules that compile");
     let app = TestApp::with(registry).await;
     let id = app.create("gadgets", "Gadget", "g1").await;
     (app, format!("gadgets/{id}"))
@@ -192,7 +192,7 @@ async fn case_213_secrets_are_masked() {
 #[tokio::test]
 async fn case_214_rules_that_cannot_work_stop_the_start() {
     let refused = |rules: Vec<ConditionRule>| {
-        let error = Registry::new(kinds_with(rules)).expect_err("a rule that cannot work");
+        let error = Registry::new(kinds_with(&rules)).expect_err("a rule that cannot work");
         error.to_string()
     };
     let typed = |name: &str| rule(name, "true", "true", "''");

@@ -10,8 +10,9 @@ fn folder() -> PathBuf {
 }
 
 fn page(name: &str) -> String {
-    std::fs::read_to_string(folder().join(name))
-        .unwrap_or_else(|error| panic!("docs/problems/{name}: {error}"))
+    let read = std::fs::read_to_string(folder().join(name));
+    read.map_err(|error| format!("docs/problems/{name}: {error}"))
+        .expect("every code has a page")
 }
 
 #[test]
@@ -40,10 +41,9 @@ fn the_index_leads_from_a_type_to_its_codes() {
     let index = page("README.md");
     for code in codes::ALL {
         let heading = format!("## {}\n", code.type_suffix);
-        let section = index
-            .split_once(&heading)
-            .unwrap_or_else(|| panic!("docs/problems/README.md lacks {heading:?}"))
-            .1;
+        let Some((_, section)) = index.split_once(&heading) else {
+            panic!("docs/problems/README.md lacks {heading:?}");
+        };
         let section = section.split("\n## ").next().unwrap_or_default();
         let link = format!("[{0}]({0}.md)", code.code);
         assert!(section.contains(&link), "{heading:?} lacks {link}");
