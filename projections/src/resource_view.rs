@@ -1,7 +1,7 @@
 //! The resource view: reading resources and their lists.
 //!
 //! Invariants: a removed resource is never shown; a resource outside the caller's tenant scope is
-//! never shown either, by the one condition [`IN_SCOPE`]; a list's items and its total come from one
+//! never shown either, by the one condition `IN_SCOPE`; a list's items and its total come from one
 //! statement, so they agree whatever is written meanwhile.
 
 mod order;

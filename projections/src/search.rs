@@ -1,6 +1,6 @@
 //! The search language of lists (API contract v1, §3): TSL, parsed, checked and put into SQL.
 //!
-//! A text becomes tokens ([`lexer`]), these an expression ([`syntax`]), and this a [`Predicate`],
+//! A text becomes tokens (`lexer`), these an expression (`syntax`), and this a [`Predicate`],
 //! which knows fields and types. Only a predicate becomes SQL.
 //!
 //! Invariants:
