@@ -11,6 +11,7 @@ mod coverage;
 mod openapi;
 mod postgres;
 mod process;
+mod schemathesis;
 mod test;
 mod tools;
 mod workspace;
@@ -45,6 +46,8 @@ enum Chore {
     Coverage(coverage::Arguments),
     /// Write the OpenAPI document, docs/openapi.json.
     Openapi(openapi::Arguments),
+    /// Make requests from the OpenAPI document and hold the answers against it.
+    Schemathesis(schemathesis::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::Coverage(arguments) => coverage::run(&arguments).map(|()| true),
         Chore::Openapi(arguments) => openapi::run(&arguments).map(|()| true),
+        Chore::Schemathesis(arguments) => schemathesis::run(&arguments).map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
