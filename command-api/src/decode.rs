@@ -41,15 +41,9 @@ pub(crate) struct Reference {
 }
 
 /// Reads the body of a create request. `declares_schema`: whether the kind has a spec schema, which
-/// changes how an unreadable body and a spec of the wrong type are worded.
-#[cfg(test)]
-pub(crate) fn create(bytes: &[u8], declares_schema: bool) -> Result<CreateBody, Fault> {
-    create_checked(bytes, declares_schema, |_| Ok(()))
-}
-
-/// As [`create`], with a check of the spec as it was sent. It comes before any other member is looked
-/// at, as the contract's order of checks wants.
-pub(crate) fn create_checked(
+/// changes how an unreadable body and a spec of the wrong type are worded. `check_spec` sees the spec as it
+/// was sent, before any other member is looked at, as the contract's order of checks wants.
+pub(crate) fn create(
     bytes: &[u8],
     declares_schema: bool,
     check_spec: impl FnOnce(&Map<String, Value>) -> Result<(), Fault>,
@@ -94,13 +88,7 @@ fn create_from(
 }
 
 /// Reads the body of a patch request; see [`create`].
-#[cfg(test)]
-pub(crate) fn patch(bytes: &[u8], declares_schema: bool) -> Result<PatchBody, Fault> {
-    patch_checked(bytes, declares_schema, |_| Ok(()))
-}
-
-/// As [`patch`], with a check of the spec as it was sent; see [`create_checked`].
-pub(crate) fn patch_checked(
+pub(crate) fn patch(
     bytes: &[u8],
     declares_schema: bool,
     check_spec: impl FnOnce(&Map<String, Value>) -> Result<(), Fault>,
@@ -215,6 +203,14 @@ fn unreadable(reason: &str) -> Fault {
 mod tests {
     use super::*;
 
+    fn created(bytes: &[u8], declares_schema: bool) -> Result<CreateBody, Fault> {
+        create(bytes, declares_schema, |_| Ok(()))
+    }
+
+    fn patched(bytes: &[u8], declares_schema: bool) -> Result<PatchBody, Fault> {
+        patch(bytes, declares_schema, |_| Ok(()))
+    }
+
     fn detail<T: std::fmt::Debug>(result: Result<T, Fault>) -> (String, String) {
         let fault = result.expect_err("a fault");
         (fault.code.code.replace("HYPERFLEET-", ""), fault.detail)
@@ -228,7 +224,7 @@ mod tests {
     fn an_unreadable_create_body_of_a_kind_with_a_schema_has_one_wording() {
         for body in ["", "[1]", "{\"a\"", "{} x", "\"x\""] {
             assert_eq!(
-                detail(create(body.as_bytes(), true)),
+                detail(created(body.as_bytes(), true)),
                 expect("VAL-006", "Invalid JSON in request body"),
                 "{body}"
             );
@@ -238,11 +234,11 @@ mod tests {
     #[test]
     fn an_unreadable_body_elsewhere_says_what_is_wrong() {
         assert_eq!(
-            detail(create(b"", false)),
+            detail(created(b"", false)),
             expect("VAL-006", "Request body is required but was empty")
         );
         for body in ["[1]", "{\"a\"", "{} x"] {
-            let (code, text) = detail(create(body.as_bytes(), false));
+            let (code, text) = detail(created(body.as_bytes(), false));
             assert_eq!(code, "VAL-006");
             assert!(
                 text.starts_with("Invalid request format: "),
@@ -272,13 +268,13 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                detail(create(body.as_bytes(), true)),
+                detail(created(body.as_bytes(), true)),
                 expect("VAL-000", text),
                 "{body}"
             );
         }
         assert_eq!(
-            detail(create(br#"{"spec":1}"#, false)),
+            detail(created(br#"{"spec":1}"#, false)),
             expect("VAL-000", "field 'spec' must be an object")
         );
     }
@@ -287,7 +283,7 @@ mod tests {
     fn a_spec_that_is_no_object_has_its_own_wording_for_a_kind_with_a_schema() {
         for body in [r#"{"spec":null}"#, r#"{"spec":[]}"#, r#"{"spec":"x"}"#] {
             assert_eq!(
-                detail(create(body.as_bytes(), true)),
+                detail(created(body.as_bytes(), true)),
                 expect("VAL-000", "spec field must be an object"),
                 "{body}"
             );
@@ -296,24 +292,24 @@ mod tests {
 
     #[test]
     fn absent_null_and_unknown_members_of_a_create_body_are_accepted() {
-        let body = create(br#"{"name":null,"id":"x","status":{},"foo":1}"#, true).expect("read");
+        let body = created(br#"{"name":null,"id":"x","status":{},"foo":1}"#, true).expect("read");
         assert_eq!(body, CreateBody::default());
     }
 
     #[test]
     fn a_patch_must_change_something_and_nothing_unknown() {
         let nothing = expect("VAL-005", "at least one field must be provided for update");
-        assert_eq!(detail(patch(b"{}", true)), nothing);
+        assert_eq!(detail(patched(b"{}", true)), nothing);
         assert_eq!(
-            detail(patch(br#"{"spec":null,"labels":null}"#, false)),
+            detail(patched(br#"{"spec":null,"labels":null}"#, false)),
             nothing
         );
         assert_eq!(
-            detail(patch(br#"{"spec":null,"labels":{"a":"b"}}"#, true)),
+            detail(patched(br#"{"spec":null,"labels":{"a":"b"}}"#, true)),
             expect("VAL-000", "spec field must be an object")
         );
         assert_eq!(
-            detail(patch(br#"{"labels":{},"foo":1}"#, true)),
+            detail(patched(br#"{"labels":{},"foo":1}"#, true)),
             expect(
                 "VAL-006",
                 "Invalid request format: json: unknown field \"foo\""

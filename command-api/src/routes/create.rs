@@ -21,7 +21,7 @@ pub(crate) async fn create(
     caller: Caller,
     Body(bytes): Body,
 ) -> Answer {
-    let body = decode::create_checked(&bytes, state.declares_schema, |spec| {
+    let body = decode::create(&bytes, state.declares_schema, |spec| {
         state.command.schemas.check(state.kind.name(), spec)
     })?;
     if body.kind.is_empty() {

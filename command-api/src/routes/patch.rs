@@ -20,7 +20,7 @@ pub(crate) async fn patch(
 ) -> Answer {
     // Only an id that can exist makes the spec be checked before the resource is looked up.
     let declares_schema = state.declares_schema && uuid::Uuid::parse_str(&path.id).is_ok();
-    let body = decode::patch_checked(&bytes, declares_schema, |spec| {
+    let body = decode::patch(&bytes, declares_schema, |spec| {
         if declares_schema {
             state.command.schemas.check(state.kind.name(), spec)
         } else {
@@ -38,7 +38,7 @@ pub(crate) async fn patch_of_any_kind(
     caller: Caller,
     Body(bytes): Body,
 ) -> Answer {
-    let mut body = decode::patch_checked(&bytes, false, |_| Ok(()))?;
+    let mut body = decode::patch(&bytes, false, |_| Ok(()))?;
     let found = state
         .command
         .handler
@@ -46,7 +46,7 @@ pub(crate) async fn patch_of_any_kind(
         .await?;
     let descriptor = state.command.handler.registry().by_kind(&found.kind);
     if descriptor.is_some_and(|descriptor| descriptor.spec_schema_name.is_some()) {
-        body = decode::patch_checked(&bytes, true, |spec| {
+        body = decode::patch(&bytes, true, |spec| {
             state.command.schemas.check(&found.kind, spec)
         })?;
     }
