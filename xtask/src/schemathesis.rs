@@ -1,7 +1,7 @@
 //! `cargo xtask schemathesis`: requests made from the OpenAPI document against a server of its own.
 //!
-//! The server runs on embedded parts and ends with the chore. The tool comes from PyPI, in one version, into
-//! the cache folder.
+//! The server runs on embedded parts and ends with the chore. The tool comes from the Python package index, in
+//! one version, into the cache folder.
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
