@@ -139,11 +139,13 @@ pub struct ResourceCreateRequest {
     /// What is asked for.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub spec: Map<String, Value>,
-    /// Labels.
+    /// Labels; a null value is an empty one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, Option<String>>>))]
     pub labels: BTreeMap<String, String>,
-    /// Links to other resources by reference type.
+    /// Links to other resources by reference type; null is none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, Option<Vec<ObjectReference>>>>))]
     pub references: BTreeMap<String, Vec<ObjectReference>>,
 }
 
@@ -156,11 +158,13 @@ pub struct ResourcePatchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub spec: Option<Map<String, Value>>,
-    /// The new labels; an empty object clears them.
+    /// The new labels; an empty object clears them, a null value is an empty one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, Option<String>>>))]
     pub labels: Option<BTreeMap<String, String>>,
-    /// The new references; an empty object clears them.
+    /// The new references; an empty object clears them, null is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, Option<Vec<ObjectReference>>>>))]
     pub references: Option<BTreeMap<String, Vec<ObjectReference>>>,
 }
 

@@ -297,6 +297,23 @@ mod tests {
     }
 
     #[test]
+    fn a_null_label_is_an_empty_one_and_null_references_are_none() {
+        let bytes = br#"{"labels":{"a":null},"references":{"b":null}}"#;
+        let body = created(bytes, true).expect("read");
+        assert_eq!(
+            body.labels,
+            BTreeMap::from([("a".to_owned(), String::new())])
+        );
+        assert_eq!(
+            body.references,
+            BTreeMap::from([("b".to_owned(), Vec::new())])
+        );
+        let body = patched(bytes, true).expect("read");
+        assert_eq!(body.labels.unwrap_or_default()["a"], "");
+        assert!(body.references.unwrap_or_default()["b"].is_empty());
+    }
+
+    #[test]
     fn a_patch_must_change_something_and_nothing_unknown() {
         let nothing = expect("VAL-005", "at least one field must be provided for update");
         assert_eq!(detail(patched(b"{}", true)), nothing);

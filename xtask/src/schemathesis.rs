@@ -3,6 +3,7 @@
 //! The server runs on embedded parts and ends with the chore. The tool comes from the Python package index, in
 //! one version, into the cache folder.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -25,7 +26,8 @@ const EXCLUDED: &str = "positive_data_acceptance";
 /// Let Schemathesis make requests from the OpenAPI document, and fail on any answer that the document does not
 /// describe, and on any server error.
 ///
-/// The number of requests is about 90 for each example, and 2,400 more. Needs Python 3 with its venv module.
+/// Some 4,800 requests; some 21,000 with `--examples 220`. The report is target/schemathesis/junit.xml. Needs
+/// Python 3 with its venv module.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Most examples for each operation.
@@ -38,6 +40,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let program = program()?;
+    // What a failure needs to be repeated stays here, after the server's own folder is gone.
+    let folder = workspace::root().join("target/schemathesis");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let server = Server::start()?;
     let mut schemathesis = Command::new(program);
     schemathesis
@@ -48,13 +53,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .args(["--max-examples", &arguments.examples.to_string()])
         .args(["--seed", &arguments.seed.to_string()])
         .args(["--warnings", "off", "--no-color"])
+        .args(["--report", "junit", "--report-junit-path"])
+        .arg(folder.join("junit.xml"))
         .env("SCHEMATHESIS_HOOKS", "hooks")
         .env(
             "PYTHONPATH",
             workspace::root().join("xtask/src/schemathesis"),
         )
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .current_dir(server.folder.path());
+        .current_dir(&folder);
     process::run(&mut schemathesis).context("an answer is not what the OpenAPI document says")
 }
 
@@ -108,7 +115,7 @@ fn install_python() -> Result<()> {
 struct Server {
     child: Child,
     url: String,
-    folder: TempDir,
+    _folder: TempDir,
     /// Open as long as the server may print.
     _printed: Lines<BufReader<ChildStdout>>,
 }
@@ -146,7 +153,7 @@ impl Server {
         let server = Self {
             child,
             url: url.unwrap_or_default(),
-            folder,
+            _folder: folder,
             _printed: printed,
         };
         anyhow::ensure!(
