@@ -1,6 +1,6 @@
 //! `cargo xtask schemathesis`: requests made from the OpenAPI document against a server of its own.
 //!
-//! The server runs on embedded parts and ends with the chore. The tool comes from PyPI, in one version, into
+//! The server runs on embedded parts and ends with the chore. The tool comes from `PyPI`, in one version, into
 //! the cache folder.
 
 use std::io::{BufRead as _, BufReader, Lines};
