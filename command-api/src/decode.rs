@@ -2,6 +2,10 @@
 //!
 //! Done by hand over `serde_json::Value`, because the contract distinguishes an unreadable body, a
 //! member of the wrong type (named by its path), and an absent member; a derive cannot.
+//!
+//! Invariants:
+//! - every sequence of bytes is answered: by a body, or by a fault whose detail says what is wrong;
+//! - no text of a body has a NUL character, which could not be stored.
 
 mod member;
 mod report;
@@ -13,37 +17,50 @@ use hyperfleet_api_types::problem::{Fault, codes};
 use serde_json::{Map, Value};
 
 use self::member::Members;
-pub(crate) use self::report::report;
+pub use self::report::{ReportBody, ReportedCondition, report};
 
 /// Body of a create request. An absent or null member is empty.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct CreateBody {
-    pub(crate) kind: String,
-    pub(crate) name: String,
-    pub(crate) spec: Option<Map<String, Value>>,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) references: BTreeMap<String, Vec<Reference>>,
+pub struct CreateBody {
+    /// Kind that the caller says it is.
+    pub kind: String,
+    /// Name; not yet checked.
+    pub name: String,
+    /// What is wanted.
+    pub spec: Option<Map<String, Value>>,
+    /// Labels; not yet checked.
+    pub labels: BTreeMap<String, String>,
+    /// Targets by the type of the reference.
+    pub references: BTreeMap<String, Vec<Reference>>,
 }
 
 /// Body of a patch request. An absent or null member is `None`: leave as it is.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct PatchBody {
-    pub(crate) spec: Option<Map<String, Value>>,
-    pub(crate) labels: Option<BTreeMap<String, String>>,
-    pub(crate) references: Option<BTreeMap<String, Vec<Reference>>>,
+pub struct PatchBody {
+    /// The spec that is sent.
+    pub spec: Option<Map<String, Value>>,
+    /// Labels that are sent; not yet checked.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Targets by the type of the reference.
+    pub references: Option<BTreeMap<String, Vec<Reference>>>,
 }
 
 /// One reference as the caller writes it; its `href` is ignored.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Reference {
-    pub(crate) id: String,
-    pub(crate) kind: String,
+pub struct Reference {
+    /// Id of the target.
+    pub id: String,
+    /// Its kind, as the caller says.
+    pub kind: String,
 }
 
 /// Reads the body of a create request. `declares_schema`: whether the kind has a spec schema, which
 /// changes how an unreadable body and a spec of the wrong type are worded. `check_spec` sees the spec as it
 /// was sent, before any other member is looked at, as the contract's order of checks wants.
-pub(crate) fn create(
+///
+/// # Errors
+/// The fault of the body, or that of `check_spec`.
+pub fn create(
     bytes: &[u8],
     declares_schema: bool,
     check_spec: impl FnOnce(&Map<String, Value>) -> Result<(), Fault>,
@@ -58,7 +75,10 @@ pub(crate) fn create(
 /// Reads the body of a create request of a kind that only the body tells. `declares_schema` says it of
 /// a kind, `check_spec` checks a spec of a kind. A body that cannot be read has no kind; it is worded as
 /// for one with a schema.
-pub(crate) fn create_of_any_kind(
+///
+/// # Errors
+/// As [`create`].
+pub fn create_of_any_kind(
     bytes: &[u8],
     declares_schema: impl Fn(&str) -> bool,
     check_spec: impl FnOnce(&str, &Map<String, Value>) -> Result<(), Fault>,
@@ -88,7 +108,10 @@ fn create_from(
 }
 
 /// Reads the body of a patch request; see [`create`].
-pub(crate) fn patch(
+///
+/// # Errors
+/// As [`create`]; also when there is nothing to change, or an unknown member.
+pub fn patch(
     bytes: &[u8],
     declares_schema: bool,
     check_spec: impl FnOnce(&Map<String, Value>) -> Result<(), Fault>,
@@ -116,7 +139,10 @@ pub(crate) fn patch(
 }
 
 /// Reads the body of a force-delete request: the reason, empty when there is none.
-pub(crate) fn force_delete(bytes: &[u8]) -> Result<String, Fault> {
+///
+/// # Errors
+/// The fault of the body.
+pub fn force_delete(bytes: &[u8]) -> Result<String, Fault> {
     let document = object(bytes, false)?;
     Ok(Members::of(&document).text("reason")?.unwrap_or_default())
 }

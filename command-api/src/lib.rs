@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod decode;
+pub mod decode;
 pub mod handler;
 pub mod identity;
 pub mod metrics;

@@ -4,13 +4,14 @@
 //! chrono's own serde prints the fraction in groups of three digits, which clients that compare
 //! text would see as a different value; hence the `with` modules here.
 
-use chrono::{DateTime, DurationRound as _, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Timelike as _, Utc};
 
 /// Cuts an instant to whole microseconds, the precision that every store of this system keeps.
 ///
-/// Instants that chrono cannot round (before 1677 or after 2262) are returned as they are.
+/// By the fraction alone: chrono's own rounding knows the years 1677 to 2262 only.
 pub fn to_microseconds(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.duration_trunc(TimeDelta::microseconds(1))
+    let nanoseconds = time.nanosecond();
+    time.with_nanosecond(nanoseconds - nanoseconds % 1000)
         .unwrap_or(time)
 }
 
@@ -118,5 +119,34 @@ mod tests {
     fn microseconds_are_cut_not_rounded() {
         let cut = to_microseconds("2026-01-02T03:04:05.123456999Z".parse().unwrap());
         assert_eq!(format(&cut), "2026-01-02T03:04:05.123456Z");
+    }
+
+    #[test]
+    fn microseconds_are_cut_in_every_year() {
+        for (time, expected) in [
+            (
+                "0000-01-01T00:00:00.0000019Z",
+                "0000-01-01T00:00:00.000001Z",
+            ),
+            (
+                "1676-12-31T23:59:59.9999999Z",
+                "1676-12-31T23:59:59.999999Z",
+            ),
+            (
+                "1969-12-31T23:59:59.1234567Z",
+                "1969-12-31T23:59:59.123456Z",
+            ),
+            (
+                "2016-12-31T23:59:60.9999999Z",
+                "2016-12-31T23:59:60.999999Z",
+            ),
+            (
+                "9999-12-31T23:59:59.9999999Z",
+                "9999-12-31T23:59:59.999999Z",
+            ),
+        ] {
+            let cut = to_microseconds(time.parse().unwrap());
+            assert_eq!(format(&cut), expected);
+        }
     }
 }

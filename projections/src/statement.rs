@@ -36,6 +36,11 @@ impl Binds {
         self.add(Bind::Text(value.into()))
     }
 
+    /// How many values there are; the greatest number of a placeholder.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The query with every value bound.
     pub(crate) fn query(self, sql: &str) -> Query<'_, Postgres, PgArguments> {
         let mut query = sqlx::query(sql);

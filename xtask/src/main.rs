@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod conformance;
 mod coverage;
+mod fuzz;
 mod openapi;
 mod postgres;
 mod process;
@@ -44,6 +45,8 @@ enum Chore {
     Conformance(conformance::Arguments),
     /// Measure which lines the tests run.
     Coverage(coverage::Arguments),
+    /// Look for inputs for which something does not hold.
+    Fuzz(fuzz::Arguments),
     /// Write the OpenAPI document, docs/openapi.json.
     Openapi(openapi::Arguments),
     /// Make requests from the OpenAPI document and hold the answers against it.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Chore::Check(arguments) => check::run(&arguments).map(|()| true),
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::Coverage(arguments) => coverage::run(&arguments).map(|()| true),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments).map(|()| true),
         Chore::Openapi(arguments) => openapi::run(&arguments).map(|()| true),
         Chore::Schemathesis(arguments) => schemathesis::run(&arguments).map(|()| true),
     };

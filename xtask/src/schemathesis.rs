@@ -42,6 +42,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let program = program()?;
     // What a failure needs to be repeated stays here, after the server's own folder is gone.
     let folder = workspace::root().join("target/schemathesis");
+    // It begins empty: what an earlier run found would change the requests of a seed.
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let server = Server::start()?;
     let mut schemathesis = Command::new(program);

@@ -25,11 +25,13 @@ fn cache() -> Result<PathBuf> {
     }
 }
 
-/// Makes sure that a cargo subcommand can be run; installs the crate of the same name when it cannot.
+/// Makes sure that a cargo subcommand can be run; installs the crate of the same name when it cannot, in the
+/// version that stands behind an `@`, or the newest.
 ///
 /// # Errors
 /// When it is absent and cannot be installed.
-pub(crate) fn require(subcommand: &str) -> Result<()> {
+pub(crate) fn require(tool: &str) -> Result<()> {
+    let subcommand = tool.split('@').next().unwrap_or(tool);
     let present = workspace::cargo()?
         .args([subcommand, "--version"])
         .output()
@@ -38,14 +40,14 @@ pub(crate) fn require(subcommand: &str) -> Result<()> {
         return Ok(());
     }
     println!(
-        "installing cargo-{subcommand} into {} (once)",
+        "installing cargo-{tool} into {} (once)",
         folder()?.display()
     );
     let mut install: Command = workspace::cargo()?;
     install
         .args(["install", "--locked", "--root"])
         .arg(folder()?)
-        .arg(format!("cargo-{subcommand}"))
+        .arg(format!("cargo-{tool}"))
         .env("CARGO_TARGET_DIR", cache()?.join("tools-target"));
     process::run(&mut install)
 }

@@ -1,6 +1,8 @@
 //! Reading the body of a status report.
 
-use chrono::{DateTime, Utc};
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Datelike as _, Utc};
 use hyperfleet_api_types::AdapterStatusMetadata;
 use hyperfleet_api_types::problem::Fault;
 use serde_json::{Map, Value};
@@ -10,26 +12,39 @@ use super::{object, unreadable};
 
 /// Body of a status report. An absent or null member is empty.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct ReportBody {
-    pub(crate) adapter: String,
-    pub(crate) observed_generation: i32,
-    pub(crate) observed_time: Option<DateTime<Utc>>,
-    pub(crate) conditions: Vec<ReportedCondition>,
-    pub(crate) data: Map<String, Value>,
-    pub(crate) metadata: Option<AdapterStatusMetadata>,
+pub struct ReportBody {
+    /// Who reports.
+    pub adapter: String,
+    /// Generation that it saw.
+    pub observed_generation: i32,
+    /// When it looked.
+    pub observed_time: Option<DateTime<Utc>>,
+    /// What it found.
+    pub conditions: Vec<ReportedCondition>,
+    /// What else it tells, in a form of its own.
+    pub data: Map<String, Value>,
+    /// About the run that looked.
+    pub metadata: Option<AdapterStatusMetadata>,
 }
 
 /// One condition as the adapter writes it, not yet checked.
 #[derive(Debug, PartialEq)]
-pub(crate) struct ReportedCondition {
-    pub(crate) condition_type: String,
-    pub(crate) status: String,
-    pub(crate) reason: Option<String>,
-    pub(crate) message: Option<String>,
+pub struct ReportedCondition {
+    /// Its type.
+    pub condition_type: String,
+    /// `True`, `False`, `Unknown`, or what the adapter wrote instead.
+    pub status: String,
+    /// Why, for programs.
+    pub reason: Option<String>,
+    /// Why, for humans.
+    pub message: Option<String>,
 }
 
 /// Reads the body of a status report.
-pub(crate) fn report(bytes: &[u8]) -> Result<ReportBody, Fault> {
+///
+/// # Errors
+/// The fault of the body.
+pub fn report(bytes: &[u8]) -> Result<ReportBody, Fault> {
     let document = object(bytes, false)?;
     let members = Members::of(&document);
     let conditions = members.objects("conditions")?.unwrap_or_default();
@@ -79,12 +94,20 @@ fn time(members: &Members<'_>, name: &str) -> Result<Option<DateTime<Utc>>, Faul
             ))
         })?
         .to_utc();
+    if !YEARS.contains(&time.year()) {
+        return Err(unreadable(&format!(
+            "'{text}' in '{name}' is in UTC before the year 0 or after 9999, which RFC 3339 cannot say"
+        )));
+    }
     let is_zero = time.timestamp() == ZERO_TIME_SECONDS;
     Ok((!is_zero).then_some(time))
 }
 
 /// 0001-01-01T00:00:00Z, which some clients send for "no time".
 const ZERO_TIME_SECONDS: i64 = -62_135_596_800;
+
+/// Years that RFC 3339 can say.
+const YEARS: RangeInclusive<i32> = 0..=9999;
 
 #[cfg(test)]
 mod tests {
@@ -158,5 +181,15 @@ mod tests {
     fn the_zero_time_is_no_time() {
         let body = report(br#"{"observed_time":"0001-01-01T00:00:00Z"}"#).expect("read");
         assert_eq!(body.observed_time, None);
+    }
+    #[test]
+    fn a_time_that_cannot_be_said_in_utc_is_refused() {
+        for time in ["9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59"] {
+            let body = format!(r#"{{"metadata":{{"started_time":"{time}"}}}}"#);
+            let fault = report(body.as_bytes()).expect_err(time);
+            assert_eq!(fault.code.code, "HYPERFLEET-VAL-006", "{time}");
+            assert!(fault.detail.contains(time), "{}", fault.detail);
+        }
+        assert!(report(br#"{"observed_time":"9999-12-31T23:59:59Z"}"#).is_ok());
     }
 }

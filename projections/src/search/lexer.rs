@@ -282,7 +282,11 @@ fn word(input: &mut Input<'_>) -> Parsed<Kind> {
     let brackets = ('[', in_brackets, ']', take_while(0.., continues_word));
     let brackets = repeat::<_, _, (), _, _>(0.., brackets.void());
     let mut word = (take_while(1.., continues_word), brackets).take();
+    let start = input.current_token_start();
     let word = word.parse_next(input)?;
+    if let Some(at) = word.find('\0') {
+        return cut(start + at, "a name must not have a NUL character");
+    }
     let mut opens_list = peek(opt(('[', opt(one_of(['\'', '"', '`'])))));
     match opens_list.parse_next(input)? {
         Some((_, Some(_))) if word == "labels" => {

@@ -25,6 +25,14 @@ impl Comparison {
 }
 
 impl Predicate {
+    /// The condition on a row of `resources` as PostgreSQL gets it, and how many values `$1`, `$2`, …
+    /// it binds. Lists put it beside their own scope; this is for looking at it.
+    pub fn to_sql(&self) -> (String, usize) {
+        let mut binds = Binds::default();
+        let sql = self.sql("true", &mut binds);
+        (sql, binds.len())
+    }
+
     /// A condition on a row of `resources`. `scope` is the condition that holds beside it in any
     /// case: where a search is answered from several indexes, each part is narrowed by it.
     pub(crate) fn sql(&self, scope: &str, binds: &mut Binds) -> String {

@@ -341,6 +341,11 @@ fn a_fault_of_syntax_points_at_its_place() {
         ("name = null", "expected a field, a value or '('", 8),
         ("name='a\0b'", "a text must not have a NUL character", 8),
         ("labels['a' = 'b'", "unexpected '='", 11),
+        (
+            "labels.a[\0] = 'b'",
+            "a name must not have a NUL character",
+            10,
+        ),
     ] {
         let Err(SearchError::Syntax {
             message: found,

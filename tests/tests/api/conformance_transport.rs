@@ -288,6 +288,10 @@ async fn ids_that_cannot_be_are_not_found_and_texts_that_cannot_be_stored_are_re
         app.delete(&format!("clusters/{id}")).await.expect(404);
     }
     app.get("clusters?name=%00").await.expect(400);
+    let search = "labels.a%5B%00%5D%3D%27b%27";
+    app.get(&format!("clusters?search={search}"))
+        .await
+        .expect(400);
     app.get("history?kind=Cluster&name=%00").await.expect(400);
     for body in [r#"{"spec":{"a":"\u0000"}}"#, r#"{"spec":{"a\u0000":1}}"#] {
         let path = format!("/api/hyperfleet/v1/clusters/{id}");
