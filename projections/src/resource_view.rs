@@ -153,10 +153,7 @@ pub async fn get_versioned(
     if !can_be_stored(id) {
         return Ok(None);
     }
-    let sql = format!(
-        "SELECT state, version FROM resources
-         WHERE id = $1 AND removed_time IS NULL AND {IN_SCOPE}2"
-    );
+    let sql = get_statement();
     let row = sqlx::query(&sql)
         .bind(id)
         .bind(scope_parameter(scope))
@@ -169,6 +166,14 @@ pub async fn get_versioned(
         })
     })
     .transpose()
+}
+
+/// The statement of [`get_versioned`]: `$1` is the id, `$2` the dimensions of the scope as JSON.
+pub fn get_statement() -> String {
+    format!(
+        "SELECT state, version FROM resources
+         WHERE id = $1 AND removed_time IS NULL AND {IN_SCOPE}2"
+    )
 }
 
 /// Whether a resource of that id that the scope sees was ever recorded, live or removed, and of which
@@ -221,12 +226,7 @@ pub async fn list(
     order: &Order,
     page: Page,
 ) -> Result<Paged<Resource>, Error> {
-    let part = Part {
-        limit: page.size.into(),
-        offset: page.offset(),
-        after: None,
-    };
-    read_list(pool, filter, order, part).await
+    read_list(pool, filter, order, Part::of(page)).await
 }
 
 /// The live resources that `filter` lets through, after a position in `order`: at most `size` of
@@ -272,6 +272,12 @@ async fn read_list(
     })
 }
 
+/// The statement of [`list`]. Of a list of one kind `$1` is the kind, `$2` the size of the page and
+/// `$3` how many items come before it.
+pub fn list_statement(filter: &Filter, order: &Order, page: Page) -> String {
+    list_sql(filter, order, Part::of(page), &mut Binds::default())
+}
+
 /// How the database would answer such a list, line by line as EXPLAIN says it; with `analyze` it
 /// answers the list, and says how long each step took.
 ///
@@ -284,13 +290,8 @@ pub async fn plan(
     page: Page,
     analyze: bool,
 ) -> Result<Vec<String>, Error> {
-    let part = Part {
-        limit: page.size.into(),
-        offset: page.offset(),
-        after: None,
-    };
     let mut binds = Binds::default();
-    let sql = list_sql(filter, order, part, &mut binds);
+    let sql = list_sql(filter, order, Part::of(page), &mut binds);
     let explain = if analyze {
         "EXPLAIN (ANALYZE, COSTS OFF)"
     } else {
@@ -309,6 +310,17 @@ struct Part<'a> {
     offset: i64,
     /// Only what comes after; the total counts the rest as well.
     after: Option<&'a Position>,
+}
+
+impl Part<'_> {
+    /// A page by its number.
+    fn of(page: Page) -> Self {
+        Self {
+            limit: page.size.into(),
+            offset: page.offset(),
+            after: None,
+        }
+    }
 }
 
 /// The total stands on every row; when the page is empty, on one row without an item. States are
