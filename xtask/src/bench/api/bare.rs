@@ -54,6 +54,7 @@ async fn list(State(state): State<Bare>) -> Result<Response, StatusCode> {
         .bind(KIND)
         .bind(i64::from(PAGE_SIZE))
         .bind(0_i64)
+        .bind(KIND)
         .fetch_all(&state.pool)
         .await
         .map_err(failed)?;
