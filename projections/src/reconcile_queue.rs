@@ -130,24 +130,25 @@ pub async fn claim(pool: &PgPool, request: &ClaimRequest) -> Result<Vec<DueResou
         .collect::<Result<_, _>>()?;
     // A statement of its own, so that what it sees is not older than the claims: a change that the
     // claiming statement's snapshot missed is seen here, and a later one ends the claim.
-    let states: BTreeMap<String, serde_json::Value> =
-        sqlx::query_as::<_, (String, serde_json::Value)>(
-            "SELECT id, state FROM resources WHERE id = ANY($1)",
-        )
+    let rows_of_resources = sqlx::query("SELECT id, state FROM resources WHERE id = ANY($1)")
         .bind(&ids)
         .fetch_all(pool)
-        .await?
-        .into_iter()
-        .collect();
+        .await?;
+    let mut states: BTreeMap<String, Resource> = BTreeMap::new();
+    for row in rows_of_resources {
+        let id: String = row.try_get("id")?;
+        let state = read_state(&id, &row)?;
+        states.insert(id, state);
+    }
     let mut due = Vec::with_capacity(rows.len());
     for row in rows {
         let resource_id: String = row.try_get("resource_id")?;
         // Removed since it was claimed, and its row with it.
-        let Some(state) = states.get(&resource_id) else {
+        let Some(resource) = states.remove(&resource_id) else {
             continue;
         };
         due.push(DueResource {
-            resource: read_state(&resource_id, state)?,
+            resource,
             attempt: row.try_get("attempt")?,
             last_published_generation: row.try_get("last_published_generation")?,
             last_published_time: row.try_get("last_published_time")?,

@@ -109,6 +109,7 @@ pub async fn rebuild(pool: &PgPool) -> Result<Rebuilt, Error> {
         after = last;
     }
     rebuilt.strangers = delete_strangers(pool).await?;
+    recount(pool).await?;
     restart_fleet_summary(pool).await?;
     Ok(rebuilt)
 }
@@ -228,6 +229,21 @@ async fn delete_strangers(pool: &PgPool) -> Result<u64, Error> {
     }
     transaction.commit().await?;
     Ok(deleted)
+}
+
+/// Counts the live resources again. Writers wait meanwhile, so that none is missed.
+async fn recount(pool: &PgPool) -> Result<(), Error> {
+    let mut transaction = pool.begin().await?;
+    for sql in [
+        "LOCK TABLE resources IN SHARE MODE",
+        "DELETE FROM resource_counts",
+        "INSERT INTO resource_counts
+         SELECT kind, 0, count(*) FROM resources WHERE removed_time IS NULL GROUP BY kind",
+    ] {
+        sqlx::query(sql).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
 }
 
 async fn restart_fleet_summary(pool: &PgPool) -> Result<(), Error> {

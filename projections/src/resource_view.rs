@@ -11,8 +11,7 @@ use std::fmt::Write as _;
 
 use hyperfleet_domain::resource::Resource;
 use hyperfleet_runtime::http::TenantScope;
-use serde::Deserialize as _;
-use serde_json::Value;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgPool, Row};
 
@@ -108,6 +107,30 @@ impl Filter {
         condition
     }
 
+    /// How many it lets through, as a query on the counts that are kept, when they tell.
+    fn kept_total(&self, binds: &mut Binds) -> Option<String> {
+        let Self {
+            kind,
+            owner_id: None,
+            name: None,
+            reference: None,
+            search: None,
+            scope,
+        } = self
+        else {
+            return None;
+        };
+        if !scope.is_everything() {
+            return None;
+        }
+        let of_kind = kind.as_ref().map_or(String::new(), |kind| {
+            format!(" WHERE kind = {}", binds.text(kind))
+        });
+        Some(format!(
+            "SELECT coalesce(sum(live), 0)::bigint AS total FROM resource_counts{of_kind}"
+        ))
+    }
+
     /// Whether what it lets through has to be looked up instead of being read in order.
     fn selects(&self) -> bool {
         self.reference.is_some() || self.search.is_some()
@@ -153,10 +176,7 @@ pub async fn get_versioned(
     if !can_be_stored(id) {
         return Ok(None);
     }
-    let sql = format!(
-        "SELECT state, version FROM resources
-         WHERE id = $1 AND removed_time IS NULL AND {IN_SCOPE}2"
-    );
+    let sql = get_statement();
     let row = sqlx::query(&sql)
         .bind(id)
         .bind(scope_parameter(scope))
@@ -164,11 +184,19 @@ pub async fn get_versioned(
         .await?;
     row.map(|row| {
         Ok(Versioned {
-            resource: read_state(id, &row.try_get("state")?)?,
+            resource: read_state(id, &row)?,
             version: unsigned("version", row.try_get("version")?)?,
         })
     })
     .transpose()
+}
+
+/// The statement of [`get_versioned`]: `$1` is the id, `$2` the dimensions of the scope as JSON.
+pub fn get_statement() -> String {
+    format!(
+        "SELECT state, version FROM resources
+         WHERE id = $1 AND removed_time IS NULL AND {IN_SCOPE}2"
+    )
 }
 
 /// Whether a resource of that id that the scope sees was ever recorded, live or removed, and of which
@@ -221,12 +249,7 @@ pub async fn list(
     order: &Order,
     page: Page,
 ) -> Result<Paged<Resource>, Error> {
-    let part = Part {
-        limit: page.size.into(),
-        offset: page.offset(),
-        after: None,
-    };
-    read_list(pool, filter, order, part).await
+    read_list(pool, filter, order, Part::of(page)).await
 }
 
 /// The live resources that `filter` lets through, after a position in `order`: at most `size` of
@@ -268,8 +291,14 @@ async fn read_list(
     paged(&rows, |row| {
         let id: Option<String> = row.try_get("id")?;
         let Some(id) = id else { return Ok(None) };
-        read_state(&id, &row.try_get("state")?).map(Some)
+        read_state(&id, row).map(Some)
     })
+}
+
+/// The statement of [`list`]. Of a list of one kind `$1` and `$4` are the kind, `$2` the size of the
+/// page and `$3` how many items come before it.
+pub fn list_statement(filter: &Filter, order: &Order, page: Page) -> String {
+    list_sql(filter, order, Part::of(page), &mut Binds::default())
 }
 
 /// How the database would answer such a list, line by line as EXPLAIN says it; with `analyze` it
@@ -284,13 +313,8 @@ pub async fn plan(
     page: Page,
     analyze: bool,
 ) -> Result<Vec<String>, Error> {
-    let part = Part {
-        limit: page.size.into(),
-        offset: page.offset(),
-        after: None,
-    };
     let mut binds = Binds::default();
-    let sql = list_sql(filter, order, part, &mut binds);
+    let sql = list_sql(filter, order, Part::of(page), &mut binds);
     let explain = if analyze {
         "EXPLAIN (ANALYZE, COSTS OFF)"
     } else {
@@ -311,8 +335,20 @@ struct Part<'a> {
     after: Option<&'a Position>,
 }
 
+impl Part<'_> {
+    /// A page by its number.
+    fn of(page: Page) -> Self {
+        Self {
+            limit: page.size.into(),
+            offset: page.offset(),
+            after: None,
+        }
+    }
+}
+
 /// The total stands on every row; when the page is empty, on one row without an item. States are
-/// read for the page only. What has to be looked up is looked up once, for both.
+/// read for the page only. What has to be looked up is looked up once, for both; how many there are
+/// of a kind is not counted but kept.
 fn list_sql(filter: &Filter, order: &Order, part: Part<'_>, binds: &mut Binds) -> String {
     let condition = filter.sql(binds);
     let limit = binds.add(Bind::Integer(part.limit));
@@ -334,9 +370,12 @@ fn list_sql(filter: &Filter, order: &Order, part: Part<'_>, binds: &mut Binds) -
         let following = format!("{found} AND {after}");
         (String::new(), found, following)
     };
+    let total = filter
+        .kept_total(binds)
+        .unwrap_or_else(|| format!("SELECT count(*) AS total FROM {found}"));
     format!(
         "{with}SELECT total.total, resources.id, resources.state
-         FROM (SELECT count(*) AS total FROM {found}) AS total
+         FROM ({total}) AS total
          LEFT JOIN (
              SELECT {columns} FROM {following} ORDER BY {} LIMIT {limit} OFFSET {offset}
          ) AS page ON true
@@ -354,8 +393,8 @@ pub(crate) fn can_be_stored(text: &str) -> bool {
 
 /// Reads rows that each carry `total` and perhaps an item.
 pub(crate) fn paged<T>(
-    rows: &[sqlx::postgres::PgRow],
-    mut item: impl FnMut(&sqlx::postgres::PgRow) -> Result<Option<T>, Error>,
+    rows: &[PgRow],
+    mut item: impl FnMut(&PgRow) -> Result<Option<T>, Error>,
 ) -> Result<Paged<T>, Error> {
     let total: i64 = rows.first().map_or(Ok(0), |row| row.try_get("total"))?;
     let items = rows
@@ -373,10 +412,18 @@ pub(crate) fn unsigned(column: &'static str, value: i64) -> Result<u64, Error> {
     u64::try_from(value).map_err(|_| Error::OutOfRange { column, value })
 }
 
-/// The state of a resource as the domain knows it.
-pub(crate) fn read_state(resource_id: &str, state: &Value) -> Result<Resource, Error> {
-    Resource::deserialize(state).map_err(|source| Error::UnreadableState {
-        resource_id: resource_id.to_owned(),
-        source,
-    })
+/// The column `state` of a row as the domain knows it.
+pub(crate) fn read_state(resource_id: &str, row: &PgRow) -> Result<Resource, Error> {
+    let (index, source) = match row.try_get("state") {
+        Ok(Json(resource)) => return Ok(resource),
+        Err(sqlx::Error::ColumnDecode { index, source }) => (index, source),
+        Err(error) => return Err(error.into()),
+    };
+    match source.downcast() {
+        Ok(source) => Err(Error::UnreadableState {
+            resource_id: resource_id.to_owned(),
+            source: *source,
+        }),
+        Err(source) => Err(sqlx::Error::ColumnDecode { index, source }.into()),
+    }
 }

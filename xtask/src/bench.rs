@@ -5,6 +5,8 @@
 //! module only starts that build.
 
 #[cfg(feature = "bench")]
+mod api;
+#[cfg(feature = "bench")]
 mod figure;
 #[cfg(feature = "bench")]
 mod load;
@@ -16,20 +18,36 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 /// The benchmarks: name and what it measures.
-const BENCHMARKS: [(&str, &str); 1] = [(
-    "store",
-    "appends per second, against pgbench and postgres-es",
-)];
+const BENCHMARKS: [(&str, &str); 2] = [
+    (
+        "store",
+        "appends per second, against pgbench and postgres-es",
+    ),
+    (
+        "api",
+        "requests per second and latency, reads against a bare handler with the same statements",
+    ),
+];
+
+/// Clusters of the benchmark `api` when nobody says otherwise.
+const DEFAULT_CLUSTERS: u32 = 10_000;
+
+/// Clusters of the benchmark `api`. Fewer would make pages and searches empty.
+const CLUSTERS: std::ops::RangeInclusive<i64> = 1_000..=1_000_000;
 
 /// Measure the product against a baseline of the same run.
 ///
 /// Prints one line per figure: name, value with unit, ratio to the baseline, target, ok or short.
-/// Benchmarks: store (appends per second, against pgbench and postgres-es).
+/// Benchmarks: store (appends per second, against pgbench and postgres-es); api (requests per second and
+/// latency, reads against a bare handler with the same statements).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which benchmark.
     #[arg(value_parser = BENCHMARKS.map(|(name, _)| name))]
     name: String,
+    /// How many clusters the API serves; for `api`.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CLUSTERS, value_parser = clap::value_parser!(u32).range(CLUSTERS))]
+    clusters: u32,
     /// Exit with 1 when a figure is short of its target.
     #[arg(long)]
     check: bool,
@@ -46,7 +64,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut measuring = workspace::cargo()?;
     measuring
         .args(["run", "--quiet", "--release", "--package", "xtask"])
-        .args(["--features", "bench", "--", "bench", &arguments.name]);
+        .args(["--features", "bench", "--", "bench", &arguments.name])
+        .args(["--clusters", &arguments.clusters.to_string()]);
     if arguments.check {
         measuring.arg("--check");
     }
@@ -60,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Runs the benchmark.
 #[cfg(all(feature = "bench", not(debug_assertions)))]
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let figures = figures(&arguments.name)?;
+    let figures = figures(arguments)?;
     for figure in &figures {
         println!("{figure}");
     }
@@ -80,9 +99,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     debug_assertions,
     expect(dead_code, reason = "only a release build measures")
 )]
-fn figures(name: &str) -> Result<Vec<figure::Figure>> {
-    match name {
+fn figures(arguments: &Arguments) -> Result<Vec<figure::Figure>> {
+    match arguments.name.as_str() {
         "store" => store::run(),
-        _ => anyhow::bail!("there is no benchmark {name:?}"),
+        "api" => api::run(arguments.clusters),
+        name => anyhow::bail!("there is no benchmark {name:?}"),
     }
 }

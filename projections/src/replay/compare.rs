@@ -277,12 +277,29 @@ impl Counts {
         }
     }
 
-    /// Compares with the fleet summary, if its projection has caught up.
+    /// Compares with the counts of live resources, and with the fleet summary, if its projection has
+    /// caught up.
     pub(super) async fn compare(
         self,
         connection: &mut PgConnection,
         report: &mut Report,
     ) -> Result<(), Error> {
+        let kept: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT kind, sum(live)::bigint FROM resource_counts
+             GROUP BY kind HAVING sum(live) <> 0 ORDER BY kind",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let expected = self.kinds.iter();
+        if !expected
+            .map(|(kind, summary)| (kind, summary.total))
+            .eq(kept.iter().map(|(kind, live)| (kind, *live)))
+        {
+            report.add(
+                "resource_counts",
+                "the counts of live resources differ from those of the log",
+            );
+        }
         let last: Option<i64> = sqlx::query_scalar("SELECT max(position) FROM events")
             .fetch_one(&mut *connection)
             .await?;

@@ -3,8 +3,9 @@
 //! `HYPERFLEET_RACE_ROUNDS` asks for more rounds of the property on parents and children.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures::future::{join_all, try_join_all};
+use futures::future::{join, join_all, try_join_all};
 use hyperfleet_tests::app::{Answer, Report, TestApp};
 use serde_json::{Value, json};
 
@@ -246,5 +247,48 @@ async fn restricting_round(apps: &[TestApp; 2], round: usize) -> Result<usize, S
                 .map(|answer| &answer.text)
                 .collect::<Vec<_>>()
         )),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_total_is_always_that_of_the_items_beside_it() {
+    let apps = two(TestApp::start().await).await;
+    let writers = (0..8).map(|lane| {
+        let app = &apps[lane % 2];
+        async move {
+            for round in 0..10 {
+                let path = format!(
+                    "clusters/{}",
+                    app.cluster(&format!("c-{lane}-{round}")).await
+                );
+                app.delete(&path).await.expect(202);
+                let reason = json!({"reason": "over"});
+                let gone = app.post(&format!("{path}/force-delete"), &reason).await;
+                gone.expect(204);
+            }
+            app.cluster(&format!("left-{lane}")).await;
+        }
+    });
+    let is_over = AtomicBool::new(false);
+    let readers = ["clusters?size=100", "resources?size=100"].map(|path| {
+        let (app, is_over) = (&apps[0], &is_over);
+        async move {
+            let mut totals = BTreeSet::new();
+            while !is_over.load(Ordering::Relaxed) {
+                let list = app.get(path).await.expect(200);
+                assert_eq!(list.body["total"], list.items().len(), "{path}");
+                totals.insert(list.items().len());
+            }
+            totals
+        }
+    });
+    let writing = async {
+        join_all(writers).await;
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let ((), totals) = join(writing, join_all(readers)).await;
+    assert!(totals.iter().all(|totals| totals.len() > 1), "{totals:?}");
+    for path in ["clusters", "clusters?page=2&size=5", "resources"] {
+        assert_eq!(apps[1].get(path).await.expect(200).body["total"], 8);
     }
 }

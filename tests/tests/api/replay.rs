@@ -100,6 +100,8 @@ async fn lost_and_foreign_rows_are_found_and_repaired() {
         "UPDATE resources SET state = jsonb_set(state, '{spec}', '{\"evil\": 1}')",
         "UPDATE resources SET state = '{}'",
         "UPDATE resources SET removed_time = NULL WHERE name = 'removed'",
+        "DELETE FROM resource_counts",
+        "INSERT INTO resource_counts VALUES ('Cluster', 99, 1)",
         "INSERT INTO adapter_statuses SELECT 'nobody', 'a', 1, now(), now(), '{}'",
         "INSERT INTO reconcile_queue (resource_id, kind, labels, due_time)
              SELECT id, kind, labels, now() FROM resources WHERE name = 'removed'",
