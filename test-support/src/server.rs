@@ -34,6 +34,9 @@ pub fn server_settings(data_directory: &Path) -> PostgresSettings {
         .max_connections(MAX_CONNECTIONS)
         .setting("shared_buffers", "64MB")
         .setting("autovacuum_naptime", "60s")
+        // Dropping a database waits for every session that is still logging in, also that of a client which the
+        // end of a test has stopped in the middle.
+        .setting("authentication_timeout", "5s")
 }
 
 /// Starts a server or fails the test with the reason.

@@ -256,8 +256,11 @@ fn serve(
         postgres
             .args(["-c", "fsync=off", "-c", "synchronous_commit=off"])
             .args(["-c", "full_page_writes=off"])
-            // Databases come and go with every test; dropping one waits for whatever looks at it.
-            .args(["-c", "autovacuum=off"]);
+            // Databases come and go with every test, too fast for their statistics to matter.
+            .args(["-c", "autovacuum=off"])
+            // Dropping a database waits for every session that is still logging in, also that of a client
+            // which the end of a test has stopped in the middle: a minute, by default.
+            .args(["-c", "authentication_timeout=5s"]);
     }
     postgres
         .stdout(log.try_clone()?)
