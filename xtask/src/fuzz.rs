@@ -101,8 +101,7 @@ fn fuzz(name: &str, seconds: u32, target: &Path) -> Result<()> {
         .arg("--")
         .args(LIMITS)
         .arg(format!("-max_total_time={seconds}"))
-        .arg("-print_final_stats=1")
-        .env("RUSTC_BOOTSTRAP", "1");
+        .arg("-print_final_stats=1");
     process::run(&mut cargo).with_context(|| {
         format!(
             "{name}: unless the build failed, something does not hold for the input in \
