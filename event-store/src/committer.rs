@@ -20,7 +20,6 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::contest::Standing;
-pub(crate) use self::rows::CHANNEL;
 pub(crate) use self::text::EventText;
 use self::write::{BatchError, Outcome};
 use crate::append::{Append, AppendError, Committed};
@@ -61,7 +60,10 @@ pub(crate) struct Committer {
     pub(crate) metrics: StoreMetrics,
     pub(crate) maximum_batch: usize,
     pub(crate) position_lock: bool,
+    /// The newest position that this process knows.
     pub(crate) committed: Arc<watch::Sender<u64>>,
+    /// The newest position of its own, which other processes are to hear of.
+    pub(crate) own: watch::Sender<u64>,
 }
 
 impl Committer {
@@ -249,6 +251,7 @@ impl Committer {
                 *position = outcome.position.max(*position);
                 newer
             });
+            self.own.send_replace(outcome.position);
         }
         let mut deferred = Vec::new();
         for (queued, standing) in batch.into_iter().zip(outcome.standings) {

@@ -95,7 +95,12 @@ impl EventStore {
             maximum_batch: options.maximum_batch.max(1),
             position_lock: !options.without_position_lock,
             committed: Arc::clone(&committed),
+            own: watch::Sender::new(0),
         };
+        tokio::spawn(subscription::notify(
+            connect.clone(),
+            committer.own.subscribe(),
+        ));
         tokio::spawn(committer.run(waiting));
         let stop_listening = CancellationToken::new();
         tokio::spawn(subscription::listen(

@@ -1,5 +1,5 @@
-//! Following the log. Wake-ups only wake: an in-process signal after each commit, and one NOTIFY a batch
-//! from other processes. Polling is the guarantee.
+//! Following the log. Wake-ups only wake: an in-process signal after each commit, and a NOTIFY from
+//! other processes. Polling is the guarantee.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,19 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::committer::CHANNEL;
 use crate::error::Error;
 use crate::recorded::RecordedEvent;
 use crate::store::EventStore;
 
 /// The longest that a new event stays unseen when every wake-up is lost.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Channel that tells other processes about new positions.
+const CHANNEL: &str = "hyperfleet_events";
+
+/// The shortest time between two notifications. Each wakes every process, this one too, so one for
+/// each of thousands of commits a second would cost more than the polls that it saves.
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Between two tries to listen while the database is away.
 const RELISTEN_INTERVAL: Duration = Duration::from_secs(1);
@@ -64,6 +70,26 @@ pub(crate) async fn wait(wake_ups: &mut watch::Receiver<u64>) {
     let woken = tokio::time::timeout(POLL_INTERVAL, wake_ups.changed()).await;
     if let Ok(Err(_)) = woken {
         tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Tells other processes about the commits of this one, until there can be no more. Not part of the
+/// commits: PostgreSQL would let only one transaction at a time commit on its whole server.
+pub(crate) async fn notify(connect: PgConnectOptions, mut own: watch::Receiver<u64>) {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(connect);
+    while own.changed().await.is_ok() {
+        let position = own.borrow_and_update().to_string();
+        let notified = sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(CHANNEL)
+            .bind(position)
+            .execute(&pool)
+            .await;
+        if let Err(error) = notified {
+            tracing::debug!(error = %error, "other processes are not notified of events, they poll meanwhile");
+        }
+        tokio::time::sleep(NOTIFY_INTERVAL).await;
     }
 }
 

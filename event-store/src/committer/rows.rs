@@ -1,4 +1,4 @@
-//! The last statement of a batch: heads, positions, events and the notification.
+//! The last statement of a batch: heads, positions and events.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,6 @@ use crate::chain::{self, GENESIS};
 
 /// Key of the position lock, among PostgreSQL's advisory locks of this database ("HFPOSITN").
 const POSITION_LOCK: i64 = 0x4846_504F_5349_544E;
-
-/// Channel that tells other processes about new positions.
-pub(crate) const CHANNEL: &str = "hyperfleet_events";
 
 /// The columns of the new events and heads.
 #[derive(Default)]
@@ -72,7 +69,7 @@ impl<'a> Rows<'a> {
         rows
     }
 
-    /// Moves the heads, inserts the events and notifies, in the one statement that holds the position
+    /// Moves the heads and inserts the events, in the one statement that holds the position
     /// lock. A position is drawn only after the lock is held: the lock's row is joined first, and the
     /// sequence is called above the join.
     ///
@@ -84,7 +81,7 @@ impl<'a> Rows<'a> {
     ) -> Result<(u64, String), sqlx::Error> {
         let (position, transaction): (i64, String) = sqlx::query_as(
             "WITH position_lock AS MATERIALIZED (
-                 SELECT CASE WHEN $15 THEN pg_advisory_xact_lock($16) END
+                 SELECT CASE WHEN $14 THEN pg_advisory_xact_lock($15) END
              ), input AS MATERIALIZED (
                  SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
                      $6::text[], $7::text[], $8::bytea[]) WITH ORDINALITY
@@ -108,7 +105,7 @@ impl<'a> Rows<'a> {
                  ) AS placed
                  RETURNING position
              )
-             SELECT max(position), pg_current_xact_id()::text, pg_notify($14, max(position)::text) FROM inserted",
+             SELECT max(position), pg_current_xact_id()::text FROM inserted",
         )
         .bind(self.types)
         .bind(self.ids)
@@ -123,7 +120,6 @@ impl<'a> Rows<'a> {
         .bind(self.head_versions)
         .bind(self.head_hashes)
         .bind(self.recorded_at)
-        .bind(CHANNEL)
         .bind(position_lock)
         .bind(POSITION_LOCK)
         .fetch_one(connection)

@@ -3,7 +3,7 @@
 //! In order: lock the stream heads, drop who lost by version; write receipts and take claims, drop who
 //! lost by either; run
 //! the inline projection on the winners; last, in one statement, move the heads, take the position lock,
-//! insert the events and notify. The lock is therefore held for one statement and the commit.
+//! and insert the events. The lock is therefore held for one statement and the commit.
 //!
 //! Deadlocks between processes cannot arise: heads are locked in order, then receipts, then claims, each in
 //! order, and the position lock comes last. Streams that do not exist yet have no head to lock; the primary key of

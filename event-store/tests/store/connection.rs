@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use hyperfleet_event_store::{AppendError, EventStore, EventStoreOptions};
 use hyperfleet_test_support::{database, eventually};
 use serde_json::json;
+use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{DEADLINE, all, count, one, open, payloads, stream};
@@ -141,4 +142,32 @@ async fn one_reader_is_enough() {
             .unwrap();
         assert_eq!(subscription.next(10).await.unwrap().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn other_processes_hear_of_the_newest_commit_without_one_notification_for_each() {
+    let database = database().await;
+    let mut listener = PgListener::connect(&database.url).await.unwrap();
+    listener.listen("hyperfleet_events").await.unwrap();
+    let store = open(&database).await;
+    let started = tokio::time::Instant::now();
+    let mut newest = 0;
+    for number in 0..100 {
+        let answer = store.append(vec![one("a", number, json!(number))]).await;
+        newest = answer.unwrap().position;
+    }
+    let mut heard = 0;
+    let hearing = async {
+        loop {
+            heard += 1;
+            let notification = listener.recv().await.unwrap();
+            if notification.payload() == newest.to_string() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, hearing).await.unwrap();
+    // One, and one more for each of its intervals.
+    let most = 1 + started.elapsed().as_millis() / 5;
+    assert!(heard <= most, "{heard} notifications in {most} intervals");
 }
