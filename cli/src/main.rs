@@ -25,6 +25,10 @@ use clap::Parser as _;
 
 use crate::arguments::Arguments;
 
+/// Most of a request is making and dropping small values of JSON.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // One TLS provider, chosen before anything can want one. An error means that it was chosen already.

@@ -17,6 +17,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+/// That of the product, for the baselines too.
+#[cfg(feature = "bench")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The benchmarks: name and what it measures.
 const BENCHMARKS: [(&str, &str); 2] = [
     (
