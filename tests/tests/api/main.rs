@@ -39,3 +39,5 @@ mod search_model;
 mod search_plans;
 mod search_texts;
 mod tenant_isolation;
+mod watch;
+mod watch_sequences;
