@@ -71,8 +71,9 @@ impl Change {
         &self.document
     }
 
-    /// What this change takes of the ring: the document and the event made of it.
+    /// What this change takes of the ring: the document, the event made of it, and about as much as both
+    /// for the state; the state before is that of the change before.
     pub(super) fn weight(&self) -> usize {
-        2 * self.document.len()
+        4 * self.document.len()
     }
 }

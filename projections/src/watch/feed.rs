@@ -200,6 +200,7 @@ async fn filling(hub: &Hub, feed: &Arc<Feed>, from: Option<u64>) {
                     error,
                     "watches end: the log has what this version cannot read"
                 );
+                hub.remember_failure();
                 return;
             }
             Err(error) => {

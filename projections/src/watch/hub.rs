@@ -1,5 +1,6 @@
 //! What all watchers of a process share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyperfleet_event_store::EventStore;
@@ -36,6 +37,8 @@ struct Inner {
     readers: Semaphore,
     /// The feed that runs, while anybody watches.
     feed: Mutex<Option<Arc<Feed>>>,
+    /// Whether a feed met something in the log that this process cannot read.
+    has_failed: AtomicBool,
 }
 
 impl WatchHub {
@@ -61,6 +64,7 @@ impl WatchHub {
                 shutdown,
                 readers: Semaphore::new(READERS),
                 feed: Mutex::default(),
+                has_failed: AtomicBool::new(false),
             }),
         }
     }
@@ -148,6 +152,8 @@ impl WatchHub {
         let feed = Arc::new(Feed::new());
         *running = Some(Arc::clone(&feed));
         drop(running);
+        // Then nobody takes the others back to it; whoever goes on from before reads for itself.
+        let from = from.filter(|_| !self.inner.has_failed.load(Ordering::Relaxed));
         tokio::spawn(feed::fill(self.clone(), Arc::clone(&feed), from));
         feed
     }
@@ -157,6 +163,11 @@ impl WatchHub {
         let running = self.lock();
         let feed = running.as_ref();
         feed.is_some_and(|feed| feed.reaches_back_to(position))
+    }
+
+    /// Remembers that the log has something that this process cannot read.
+    pub(super) fn remember_failure(&self) {
+        self.inner.has_failed.store(true, Ordering::Relaxed);
     }
 
     /// Forgets a feed that ended.

@@ -15,7 +15,7 @@ pub struct WatchOptions {
     pub lifetime: Duration,
     /// Changes that the ring keeps.
     pub ring_changes: usize,
-    /// Bytes of documents that the ring keeps.
+    /// About how many bytes they may take.
     pub ring_bytes: usize,
     /// How many positions of the log a watcher may be behind and still be served from the log.
     pub catch_up: u64,
@@ -35,7 +35,7 @@ impl Default for WatchOptions {
             bookmark_interval: Duration::from_secs(15),
             lifetime: Duration::from_mins(30),
             ring_changes: 16_384,
-            ring_bytes: 64 * 1024 * 1024,
+            ring_bytes: 128 * 1024 * 1024,
             catch_up: 20_000,
             idle: Duration::from_secs(60),
         }

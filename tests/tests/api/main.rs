@@ -40,4 +40,5 @@ mod search_plans;
 mod search_texts;
 mod tenant_isolation;
 mod watch;
+mod watch_client;
 mod watch_sequences;

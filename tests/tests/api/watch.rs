@@ -276,6 +276,12 @@ async fn what_cannot_be_watched_is_refused() {
     assert_eq!(problem["code"], "HYPERFLEET-WCH-001");
     assert_eq!(problem["status"], 410);
     app.get("clusters?watch=false").await.expect(200);
+    // Never compressed: that would hold events back.
+    let gzip = [("accept-encoding", "gzip")];
+    let stream = app.watch("clusters?watch=true", &gzip).await;
+    let mut stream = stream.ok().expect("a stream");
+    assert!(!stream.headers.contains_key("content-encoding"));
+    stream.initial().await;
     let path = "/api/hyperfleet/v1/clusters?watch=true";
     let answer = app.send(Method::HEAD, path, &[], "").await.expect(200);
     assert_eq!(answer.header("content-type"), "text/event-stream");
