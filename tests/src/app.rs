@@ -256,7 +256,7 @@ impl TestApp {
     pub fn counted(&self, name: &str) -> f64 {
         let families = self.metrics.gather();
         let metrics = families.iter().filter(|family| family.name() == name);
-        let metrics = metrics.flat_map(|family| family.get_metric());
+        let metrics = metrics.flat_map(prometheus::proto::MetricFamily::get_metric);
         metrics
             .map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value())
             .sum()

@@ -71,7 +71,7 @@ impl WatchStream {
     pub async fn next(&mut self) -> Option<Told> {
         let next = async {
             loop {
-                if let Some(event) = self.parser.next() {
+                if let Some(event) = self.parser.pop() {
                     return Some(Told::of(event));
                 }
                 let piece = self.body.next().await?;

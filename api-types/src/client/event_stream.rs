@@ -66,7 +66,7 @@ impl EventParser {
     }
 
     /// The next complete event.
-    pub fn next(&mut self) -> Option<ServerEvent> {
+    pub fn pop(&mut self) -> Option<ServerEvent> {
         self.complete.pop_front()
     }
 
@@ -131,7 +131,7 @@ mod tests {
         let mut events = Vec::new();
         for piece in pieces {
             parser.push(piece).expect("small");
-            events.extend(std::iter::from_fn(|| parser.next()));
+            events.extend(std::iter::from_fn(|| parser.pop()));
         }
         events
     }

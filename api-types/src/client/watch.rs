@@ -19,7 +19,7 @@ use crate::problem::codes;
 use crate::{Problem, Resource};
 
 /// How long nothing may come: some intervals of the server's bookmarks.
-pub(super) const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_mins(1);
 
 /// First and longest pause before another connection; it doubles in between.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -141,24 +141,21 @@ impl Watch {
                 self.connect().await?;
                 continue;
             };
-            if let Some(event) = connection.parser.next() {
+            if let Some(event) = connection.parser.pop() {
                 if let Some(event) = self.read(&event)? {
                     return Ok(event);
                 }
                 continue;
             }
-            match connection.response.chunk().await {
-                Ok(Some(piece)) => {
-                    if connection.parser.push(&piece).is_err() {
-                        return Err(self.unreadable("an event has no end"));
-                    }
-                    self.pause = FIRST_PAUSE;
+            if let Ok(Some(piece)) = connection.response.chunk().await {
+                if connection.parser.push(&piece).is_err() {
+                    return Err(self.unreadable("an event has no end"));
                 }
+                self.pause = FIRST_PAUSE;
+            } else {
                 // The server ended the watch in good order, or the connection broke.
-                Ok(None) | Err(_) => {
-                    self.connection = None;
-                    self.rest().await;
-                }
+                self.connection = None;
+                self.rest().await;
             }
         }
     }

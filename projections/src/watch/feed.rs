@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::change::Change;
 use super::hub::Hub;
+use super::options::WatchOptions;
 use super::reader::ChangeReader;
 use crate::error::Error;
 
@@ -119,8 +120,7 @@ impl Feed {
         self.progress.send_replace(position);
     }
 
-    fn add(&self, changes: Vec<Change>, position: u64, hub: &Hub) {
-        let options = hub.options();
+    fn add(&self, changes: Vec<Change>, position: u64, options: &WatchOptions) {
         let mut ring = self.lock();
         for change in changes {
             ring.bytes += change.weight();
@@ -191,7 +191,7 @@ async fn filling(hub: &Hub, feed: &Arc<Feed>, from: Option<u64>) {
         };
         let pause = match read {
             Ok(changes) => {
-                feed.add(changes, reader.position(), hub);
+                feed.add(changes, reader.position(), hub.options());
                 PACE
             }
             Err(error) if is_lasting(&error) => {
@@ -240,4 +240,70 @@ fn is_lasting(error: &Error) -> bool {
             | Error::UnreadableState { .. }
             | Error::Log(StoreError::Damaged { .. })
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: WatchOptions = WatchOptions {
+        watchers: 1,
+        watchers_per_caller: 1,
+        bookmark_interval: PACE,
+        lifetime: PACE,
+        ring_changes: 3,
+        ring_bytes: usize::MAX,
+        catch_up: 10,
+        idle: PACE,
+    };
+
+    fn change(position: u64) -> Change {
+        Change::new(position, Arc::default(), Arc::default())
+    }
+
+    /// The positions of the changes, and up to where.
+    fn told(next: Next) -> Option<(Vec<u64>, u64)> {
+        match next {
+            Next::Changes(changes, up_to) => {
+                let positions = changes.iter().map(|change| change.position);
+                Some((positions.collect(), up_to))
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_follows_a_position_is_told_whole_and_in_order() {
+        let feed = Feed::new();
+        assert!(matches!(feed.after(5, 9), Next::Starting));
+        feed.begin(10);
+        assert!(matches!(feed.after(9, 9), Next::Gone(10)));
+        assert!(matches!(feed.after(10, 9), Next::Nothing));
+        feed.add(vec![change(11), change(14)], 15, &OPTIONS);
+        assert_eq!(told(feed.after(10, 9)), Some((vec![11, 14], 15)));
+        assert_eq!(told(feed.after(10, 1)), Some((vec![11], 11)));
+        assert_eq!(told(feed.after(11, 9)), Some((vec![14], 15)));
+        assert_eq!(told(feed.after(14, 9)), Some((vec![], 15)));
+        assert!(matches!(feed.after(15, 9), Next::Nothing));
+        assert!(matches!(feed.after(99, 9), Next::Nothing));
+    }
+
+    #[test]
+    fn the_oldest_changes_are_given_up_and_nothing_before_them_is_told() {
+        let feed = Feed::new();
+        feed.begin(0);
+        feed.add((1..=5).map(change).collect(), 6, &OPTIONS);
+        assert!(matches!(feed.after(1, 9), Next::Gone(6)));
+        assert_eq!(told(feed.after(2, 9)), Some((vec![3, 4, 5], 6)));
+        assert!(feed.reaches_back_to(2) && !feed.reaches_back_to(1));
+        let bytes = WatchOptions {
+            ring_bytes: change(7).weight(),
+            ..OPTIONS
+        };
+        feed.add(vec![change(7)], 7, &bytes);
+        assert!(matches!(feed.after(4, 9), Next::Gone(7)));
+        assert_eq!(told(feed.after(5, 9)), Some((vec![7], 7)));
+        feed.fail();
+        assert!(matches!(feed.after(7, 9), Next::Failed));
+    }
 }

@@ -79,7 +79,8 @@ impl WatchMetrics {
         ]
     }
 
-    pub(super) fn delivered(&self, event: &str) {
-        self.events.with_label_values(&[event]).inc();
+    /// The counter of a type of event, to be looked up once and not for each event.
+    pub(super) fn delivered(&self, event: &str) -> IntCounter {
+        self.events.with_label_values(&[event])
     }
 }

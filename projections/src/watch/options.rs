@@ -37,7 +37,7 @@ impl Default for WatchOptions {
             ring_changes: 16_384,
             ring_bytes: 128 * 1024 * 1024,
             catch_up: 20_000,
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_domain::resource::Resource;
+use prometheus::IntCounter;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -12,6 +13,7 @@ use super::change::{Change, ChangeType};
 use super::feed::{Feed, Next};
 use super::frame;
 use super::hub::WatchHub;
+use super::metrics::WatchMetrics;
 use super::places::Place;
 use super::reader::ChangeReader;
 use super::snapshot::{self, Pages};
@@ -60,7 +62,35 @@ pub(super) struct Steps {
     has_kept_up: bool,
     log: Option<ChangeReader>,
     bookmarks: Interval,
+    delivered: Delivered,
     _place: Place,
+}
+
+/// Counts what is delivered.
+struct Delivered {
+    added: IntCounter,
+    modified: IntCounter,
+    deleted: IntCounter,
+    bookmarks: IntCounter,
+}
+
+impl Delivered {
+    fn of(metrics: &WatchMetrics) -> Self {
+        Self {
+            added: metrics.delivered(ChangeType::Added.name()),
+            modified: metrics.delivered(ChangeType::Modified.name()),
+            deleted: metrics.delivered(ChangeType::Deleted.name()),
+            bookmarks: metrics.delivered(frame::BOOKMARK),
+        }
+    }
+
+    fn changes(&self, change_type: ChangeType) -> &IntCounter {
+        match change_type {
+            ChangeType::Added => &self.added,
+            ChangeType::Modified => &self.modified,
+            ChangeType::Deleted => &self.deleted,
+        }
+    }
 }
 
 impl Steps {
@@ -90,6 +120,7 @@ impl Steps {
             has_kept_up: false,
             log: None,
             bookmarks,
+            delivered: Delivered::of(hub.metrics()),
             _place: place,
         }
     }
@@ -113,7 +144,7 @@ impl Steps {
         if !self.is_complete {
             return Bytes::new();
         }
-        self.hub.metrics().delivered(frame::BOOKMARK);
+        self.delivered.bookmarks.inc();
         frame::bookmark(self.position, false)
     }
 
@@ -135,7 +166,7 @@ impl Steps {
             let shown = self.opening.fields.of_resource(resource);
             let document = serde_json::to_vec(&shown).unwrap_or_default();
             frame::write(&mut out, None, ChangeType::Added.name(), &document);
-            self.hub.metrics().delivered(ChangeType::Added.name());
+            self.delivered.changes(ChangeType::Added).inc();
         }
         if page.is_last {
             self.beginning = self.pages.position();
@@ -180,7 +211,7 @@ impl Steps {
         self.has_positions = true;
         self.pages = Pages::default();
         self.bookmarks.reset();
-        self.hub.metrics().delivered(frame::BOOKMARK);
+        self.delivered.bookmarks.inc();
         frame::bookmark(self.position, is_initial)
     }
 
@@ -193,7 +224,7 @@ impl Steps {
         if !self.has_positions {
             return Step::Send(Bytes::from_static(frame::COMMENT));
         }
-        self.hub.metrics().delivered(frame::BOOKMARK);
+        self.delivered.bookmarks.inc();
         Step::Send(frame::bookmark(self.position, false))
     }
 
@@ -244,7 +275,7 @@ impl Steps {
             // Ids are never used again.
             is_over |= selection.id.is_some() && !change.after.exists();
             told.push(self.event(change, change_type));
-            self.hub.metrics().delivered(change_type.name());
+            self.delivered.changes(change_type).inc();
         }
         self.position = up_to;
         let piece = match told.as_slice() {
@@ -277,7 +308,7 @@ impl Steps {
 
     /// The end of a watch that cannot go on.
     fn end(&self, fault: Fault) -> Step {
-        self.hub.metrics().delivered(frame::ERROR);
+        self.hub.metrics().delivered(frame::ERROR).inc();
         let Opening {
             path, request_id, ..
         } = &self.opening;

@@ -39,7 +39,7 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take nothing of an answer that waits for it: longer than a network is away for
 /// a moment, and short against the life of a stream of events.
-pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+pub const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long the clients of a server may keep it waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,20 +12,13 @@ use serde_json::{Value, json};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn watch(app: &TestApp, path: &str) -> WatchStream {
-    match app.watch(path, &[]).await {
-        Ok(stream) => stream,
-        Err(answer) => panic!("no stream: {}", answer.text),
-    }
+    app.watch(path, &[]).await.expect("a stream")
 }
 
 pub(crate) async fn refusal(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Value {
-    match app.watch(path, headers).await {
-        Ok(_) => panic!("a stream"),
-        Err(answer) => {
-            assert_eq!(answer.header("content-type"), "application/problem+json");
-            answer.body
-        }
-    }
+    let answer = app.watch(path, headers).await.err().expect("a refusal");
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    answer.body
 }
 
 fn shorts(told: &[Told]) -> Vec<String> {
@@ -175,7 +168,6 @@ async fn a_watch_of_one_resource_ends_with_it() {
     let mut resumed = app
         .watch(&watched, &[("last-event-id", &before)])
         .await
-        .ok()
         .expect("a stream");
     assert_eq!(resumed.next_change().await, marked);
     assert_eq!(resumed.next_change().await, removed);
@@ -244,7 +236,6 @@ async fn a_watch_goes_on_after_a_position() {
     let mut stream = app
         .watch(&path, &[("last-event-id", &header)])
         .await
-        .ok()
         .expect("a stream");
     assert_eq!(stream.next_change().await.short(), "ADDED three");
 }
@@ -279,7 +270,7 @@ async fn what_cannot_be_watched_is_refused() {
     // Never compressed: that would hold events back.
     let gzip = [("accept-encoding", "gzip")];
     let stream = app.watch("clusters?watch=true", &gzip).await;
-    let mut stream = stream.ok().expect("a stream");
+    let mut stream = stream.expect("a stream");
     assert!(!stream.headers.contains_key("content-encoding"));
     stream.initial().await;
     let path = "/api/hyperfleet/v1/clusters?watch=true";

@@ -195,7 +195,7 @@ async fn cut_watch(
     loop {
         let app = apps[random.random_range(0..2)];
         let opened = app.watch(&path, &[("last-event-id", &last)]).await;
-        let mut stream = opened.ok().expect("a stream");
+        let mut stream = opened.expect("a stream");
         for _ in 0..random.random_range(1..15) {
             let told = stream.next().await.expect("the stream goes on");
             assert_ne!(told.event, "ERROR", "{}", told.data);
@@ -339,7 +339,7 @@ async fn a_tenant_is_told_of_its_own_resources_alone() {
         (SYSTEM, vec!["b-one", "a-one"]),
     ] {
         let opened = app.watch("resources?watch=true", headers).await;
-        let mut stream = opened.ok().expect("a stream");
+        let mut stream = opened.expect("a stream");
         let (initial, _) = stream.initial().await;
         let names: Vec<_> = initial
             .iter()

@@ -41,7 +41,7 @@ const TARGET: f64 = 100.0;
 const SHARDS: usize = 50;
 
 /// How long what was committed may take to arrive before it counts as missing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a watcher watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,7 +52,7 @@ pub(super) async fn watch(
         if let Some(piece) = frame.data_ref() {
             parser.push(piece)?;
         }
-        while let Some(event) = parser.next() {
+        while let Some(event) = parser.pop() {
             let position: u64 = event.id.context("an event without a position")?.parse()?;
             match event.event.as_str() {
                 "BOOKMARK" if events.is_empty() => ready.try_send(()).unwrap_or_default(),
