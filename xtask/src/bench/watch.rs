@@ -136,7 +136,7 @@ impl Bench {
         for _ in 0..self.plan.watchers {
             all_ready.recv().await.context("a watcher stopped")?;
         }
-        let changes = writers::write(&self.store, &self.fleet, self.plan).await?;
+        let changes = writers::write(&self.store, &self.fleet, self.plan, begun).await?;
         let changes = writers::placed(&self.store, begun, changes).await?;
         let last = changes.last().map_or(begun, |change| change.position);
         end.set(last).ok();

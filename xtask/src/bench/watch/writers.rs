@@ -27,8 +27,14 @@ pub(super) struct Change {
     pub(super) committed: Moment,
 }
 
-/// Changes clusters one after the other, and returns when each change was committed.
-pub(super) async fn write(store: &EventStore, fleet: &Fleet, plan: Plan) -> Result<Vec<Moment>> {
+/// Changes clusters one after the other, and returns when each change was committed. `begun` is where the log
+/// ended before, so that no change says what one of an earlier run said.
+pub(super) async fn write(
+    store: &EventStore,
+    fleet: &Fleet,
+    plan: Plan,
+    begun: u64,
+) -> Result<Vec<Moment>> {
     let handler = CommandHandler::new(store.clone(), Arc::new(Registry::builtin()));
     let count = u64::from(plan.rate) * plan.duration.as_secs();
     let mut pace = tokio::time::interval(Duration::from_secs(1) / plan.rate);
@@ -39,7 +45,7 @@ pub(super) async fn write(store: &EventStore, fleet: &Fleet, plan: Plan) -> Resu
         let id = fleet.ids.get(number % fleet.ids.len());
         let id = id.context("no clusters")?.clone();
         let handler = handler.clone();
-        writing.spawn(async move { (number, patch(&handler, &id, number).await) });
+        writing.spawn(async move { (number, patch(&handler, &id, number, begun).await) });
     }
     let mut committed = Vec::new();
     while let Some(ended) = writing.join_next().await {
@@ -50,7 +56,7 @@ pub(super) async fn write(store: &EventStore, fleet: &Fleet, plan: Plan) -> Resu
     Ok(committed.into_iter().map(|(_, moment)| moment).collect())
 }
 
-async fn patch(handler: &CommandHandler, id: &str, number: usize) -> Result<Moment> {
+async fn patch(handler: &CommandHandler, id: &str, number: usize, begun: u64) -> Result<Moment> {
     let target = Target {
         kind: ServedKind::One(KIND.to_owned()),
         id: id.to_owned(),
@@ -58,7 +64,7 @@ async fn patch(handler: &CommandHandler, id: &str, number: usize) -> Result<Mome
         reach: Reach::default(),
     };
     let mut spec = fleet::spec(number);
-    spec.insert("turn".to_owned(), json!(number));
+    spec.insert("turn".to_owned(), json!([begun, number]));
     let command = Command::Patch(PatchResource {
         spec: Some(spec),
         labels: None,
