@@ -2,12 +2,15 @@
 //!
 //! Resources are addressed by their plural (`clusters`) and, for a child kind, by the parent's
 //! plural and id ([`Collection`]). Every request has a deadline. Nothing is retried here: whoever
-//! calls knows whether a retry is wanted, and [`Error::is_transient`] says whether one can help.
+//! calls knows whether a retry is wanted, and [`Error::is_transient`] says whether one can help. A
+//! [`Watch`] is the exception: it outlives its connections.
 
 mod conditional;
 mod credentials;
 mod error;
+pub mod event_stream;
 mod send;
+mod watch;
 
 use std::time::Duration;
 
@@ -16,6 +19,7 @@ use serde::Serialize;
 
 pub use self::credentials::Credentials;
 pub use self::error::Error;
+pub use self::watch::{Watch, WatchEvent, WatchOptions};
 use crate::{
     AdapterStatus, AdapterStatusCreateRequest, AdapterStatusList, ForceDeleteRequest, History,
     Resource, ResourceCreateRequest, ResourceList, ResourcePatchRequest, VersionDocument,
@@ -32,6 +36,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
+    /// For watches, which have no deadline as a whole.
+    watching: reqwest::Client,
     base: Url,
 }
 
@@ -111,15 +117,22 @@ impl Client {
     /// As [`Self::new`], and when the credentials cannot be sent.
     pub fn with(server: &str, credentials: &Credentials) -> Result<Self, Error> {
         let base = send::base_url(server)?;
-        let http = reqwest::Client::builder()
-            .default_headers(credentials.headers()?)
-            // A redirect to another host would carry the headers of a tenant along.
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(REQUEST_TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .map_err(|source| Error::Setup { source })?;
-        Ok(Self { http, base })
+        let headers = credentials.headers()?;
+        let builder = || {
+            reqwest::Client::builder()
+                .default_headers(headers.clone())
+                // A redirect to another host would carry the headers of a tenant along.
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+        };
+        let setup = |source| Error::Setup { source };
+        let http = builder().timeout(REQUEST_TIMEOUT).build().map_err(setup)?;
+        let watching = builder().read_timeout(watch::SILENCE).build();
+        Ok(Self {
+            http,
+            watching: watching.map_err(setup)?,
+            base,
+        })
     }
 
     /// The server that this client talks to.

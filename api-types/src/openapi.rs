@@ -25,6 +25,9 @@ use crate::{
 /// Media type of successful answers and of request bodies.
 const JSON: &str = "application/json";
 
+/// Media type of watches.
+const EVENT_STREAM: &str = "text/event-stream";
+
 /// Name of the security scheme.
 const BEARER: &str = "bearer";
 
@@ -213,19 +216,38 @@ impl Operation {
         description: &str,
         headers: &[(&str, &str)],
     ) -> Self {
-        let mut response = ResponseBuilder::new().description(description);
-        if let Some(schema) = schema {
-            response = response.content(JSON, content(schema));
-        }
-        for (name, description) in headers {
-            let text = ObjectBuilder::new().schema_type(Type::String);
-            let header = HeaderBuilder::new()
-                .schema(Some(text))
-                .description(Some(*description))
-                .build();
-            response = response.header(*name, header);
-        }
+        let response = response(schema, description, headers);
         Self(self.0.response(status.to_string(), response))
+    }
+
+    /// As [`Self::answers_with`] for 200; with `watch=true` the answer is a stream of events.
+    pub fn answers_or_watches(
+        self,
+        schema: &str,
+        description: &str,
+        headers: &[(&str, &str)],
+    ) -> Self {
+        let text = ContentBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .build();
+        let response = response(Some(schema), description, headers).content(EVENT_STREAM, text);
+        Self(self.0.response("200", response))
+            .query_text(
+                "watch",
+                false,
+                "`true`: what there is, and then every change, as server-sent events `ADDED`, \
+                 `MODIFIED`, `DELETED` with the resource, `BOOKMARK`, and `ERROR` with a problem",
+            )
+            .query_text(
+                "from",
+                false,
+                "With `watch`: only changes after this position of the log, or `now`",
+            )
+            .request_header(
+                "Last-Event-ID",
+                "With `watch`: the last position that the client saw; wins over `from`",
+            )
+            .problems(&[(410, "The watch cannot go on from that position; begin anew")])
     }
 
     /// Answers with a problem document, by status.
@@ -331,6 +353,22 @@ fn snake_case(kind: &str) -> String {
         name.extend(character.to_lowercase());
     }
     name
+}
+
+fn response(schema: Option<&str>, description: &str, headers: &[(&str, &str)]) -> ResponseBuilder {
+    let mut response = ResponseBuilder::new().description(description);
+    if let Some(schema) = schema {
+        response = response.content(JSON, content(schema));
+    }
+    for (name, description) in headers {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let header = HeaderBuilder::new()
+            .schema(Some(text))
+            .description(Some(*description))
+            .build();
+        response = response.header(*name, header);
+    }
+    response
 }
 
 fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuilder {

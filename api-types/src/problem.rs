@@ -116,6 +116,9 @@ pub mod codes {
         "Precondition Failed",
         412,
     );
+    /// A watch cannot go on from where it was.
+    pub const WATCH_EXPIRED: ProblemCode =
+        row("HYPERFLEET-WCH-001", "watch-expired", "Watch Expired", 410);
     /// The caller sends too much.
     pub const RATE_LIMIT: ProblemCode = row(
         "HYPERFLEET-LMT-001",
@@ -146,7 +149,7 @@ pub mod codes {
     );
 
     /// Every code that this API can answer with.
-    pub const ALL: [ProblemCode; 18] = [
+    pub const ALL: [ProblemCode; 19] = [
         VALIDATION,
         BAD_REQUEST,
         MALFORMED_REQUEST,
@@ -161,6 +164,7 @@ pub mod codes {
         VERSION_CONFLICT,
         STATE_CONFLICT,
         PRECONDITION_FAILED,
+        WATCH_EXPIRED,
         RATE_LIMIT,
         INTERNAL_ERROR,
         SERVICE_UNAVAILABLE,

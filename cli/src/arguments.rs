@@ -308,6 +308,9 @@ pub(crate) struct GetArguments {
     /// Go on and print what changes
     #[arg(long, short = 'w')]
     pub(crate) watch: bool,
+    /// Print only what changes from now on
+    #[arg(long)]
+    pub(crate) watch_only: bool,
     /// Sort by a field, for example `name` or `created_time desc`
     #[arg(long, value_name = "FIELD [asc|desc]")]
     pub(crate) sort_by: Option<String>,

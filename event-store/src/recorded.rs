@@ -109,6 +109,38 @@ pub(crate) async fn read_stream(
     rows.iter().map(RecordedEvent::from_row).collect()
 }
 
+/// The events of several streams, each up to and including a sequence, stream by stream in order.
+pub(crate) async fn read_streams(
+    connection: &mut PgConnection,
+    wanted: &[(StreamId, u64)],
+) -> Result<Vec<RecordedEvent>, Error> {
+    let texts = |read: fn(&StreamId) -> &str| -> Vec<&str> {
+        wanted.iter().map(|(stream, _)| read(stream)).collect()
+    };
+    let bounds: Vec<i64> = wanted.iter().map(|(_, up_to)| signed(*up_to)).collect();
+    let query = format!(
+        "SELECT {COLUMNS}
+         FROM UNNEST($1::text[], $2::text[], $3::bigint[]) AS wanted (wanted_type, wanted_id, up_to)
+         JOIN events ON aggregate_type = wanted_type AND aggregate_id = wanted_id AND sequence <= up_to
+         ORDER BY aggregate_type, aggregate_id, sequence"
+    );
+    let rows = sqlx::query(&query)
+        .bind(texts(|stream| &stream.aggregate_type))
+        .bind(texts(|stream| &stream.aggregate_id))
+        .bind(bounds)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(RecordedEvent::from_row).collect()
+}
+
+/// The position of the last event of the log; 0 when there is none.
+pub(crate) async fn head(connection: &mut PgConnection) -> Result<u64, Error> {
+    let head: i64 = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM events")
+        .fetch_one(connection)
+        .await?;
+    Ok(head.unsigned_abs())
+}
+
 /// The events of the log after a position, in order.
 pub(crate) async fn read_all(
     connection: &mut PgConnection,

@@ -214,6 +214,28 @@ impl EventStore {
         recorded::read_all(&mut connection, after, limit).await
     }
 
+    /// The events of several streams, each up to and including a sequence, stream by stream in order.
+    /// All of them are in memory at once, so the caller bounds how many it asks for.
+    ///
+    /// # Errors
+    /// When the database cannot answer, or what is stored is damaged.
+    pub async fn read_streams(
+        &self,
+        wanted: &[(StreamId, u64)],
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let mut connection = self.inner.pool.acquire().await?;
+        recorded::read_streams(&mut connection, wanted).await
+    }
+
+    /// The position of the last event of the log; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the database cannot answer.
+    pub async fn head(&self) -> Result<u64, Error> {
+        let mut connection = self.inner.pool.acquire().await?;
+        recorded::head(&mut connection).await
+    }
+
     /// Follows the log in commit order, from after a position.
     pub fn subscribe(&self, after: u64) -> Subscription {
         Subscription::new(self.clone(), self.inner.committed.subscribe(), after)

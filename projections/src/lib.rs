@@ -16,11 +16,13 @@ pub mod resource_view;
 pub mod routes;
 pub mod search;
 mod statement;
+pub mod watch;
 
 pub use catch_up::run_catch_up;
 pub use error::Error;
 pub use inline::InlineProjector;
 pub use routes::QueryState;
+pub use watch::{WatchHub, WatchOptions};
 
 /// Type of the one aggregate, as stored with its events.
 pub const AGGREGATE_TYPE: &str = "resource";

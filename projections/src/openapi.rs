@@ -129,9 +129,8 @@ fn list(kind: &KindRoutes<'_>, references: bool) -> Operation {
             false,
             "Instead of `page`: blank for the start, then the `next_page_token` of the answer before",
         )
-        .answers_with(
-            200,
-            Some("ResourceList"),
+        .answers_or_watches(
+            "ResourceList",
             &format!("One page; {SELECTED}"),
             &[("Link", "The next page, as `rel=\"next\"`; absent on the last one")],
         );
@@ -154,9 +153,8 @@ fn get(kind: &KindRoutes<'_>) -> Operation {
             "If-None-Match",
             "Entity tags of the representations that the caller has, or `*`",
         )
-        .answers_with(
-            200,
-            Some("Resource"),
+        .answers_or_watches(
+            "Resource",
             &format!("The resource; {SELECTED}"),
             &[ENTITY_TAG],
         )
@@ -168,7 +166,7 @@ fn get(kind: &KindRoutes<'_>) -> Operation {
         )
         .problems(&[(
             400,
-            "A field asked for does not exist, or `If-None-Match` is not a list of entity tags",
+            "A parameter is not acceptable, or `If-None-Match` is not a list of entity tags",
         )])
 }
 

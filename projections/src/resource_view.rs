@@ -73,7 +73,7 @@ pub(crate) fn scope_parameter(scope: &TenantScope) -> Json<&BTreeMap<String, Str
 
 impl Filter {
     /// The condition on rows of `resources`.
-    fn sql(&self, binds: &mut Binds) -> String {
+    pub(crate) fn sql(&self, binds: &mut Binds) -> String {
         let mut condition = "removed_time IS NULL".to_owned();
         let columns = [
             ("kind", &self.kind),
@@ -237,6 +237,23 @@ pub struct Identity {
     pub kind: String,
     /// The id of its owner, for a child kind.
     pub owner_id: Option<String>,
+}
+
+/// The position of the event that removed a resource; `None` while it is there.
+///
+/// # Errors
+/// When the database cannot answer.
+pub(crate) async fn removal(pool: &PgPool, id: &str) -> Result<Option<u64>, Error> {
+    let position: Option<i64> = sqlx::query_scalar(
+        "SELECT events.position FROM resources
+         JOIN events ON aggregate_type = $2 AND aggregate_id = id AND sequence = version
+         WHERE id = $1 AND removed_time IS NOT NULL",
+    )
+    .bind(id)
+    .bind(crate::AGGREGATE_TYPE)
+    .fetch_optional(pool)
+    .await?;
+    Ok(position.map(i64::unsigned_abs))
 }
 
 /// One page of the live resources that `filter` lets through.

@@ -8,6 +8,7 @@ mod resources;
 mod statuses;
 mod summary;
 mod walk;
+mod watch;
 
 use std::sync::Arc;
 
@@ -18,6 +19,10 @@ use hyperfleet_domain::registry::{EntityDescriptor, Registry, ServedKind};
 use hyperfleet_event_store::EventStore;
 use sqlx::PgPool;
 
+use crate::watch::WatchHub;
+
+pub(crate) use self::answer::Failure;
+pub(crate) use self::fields::Fields;
 pub use self::parameters::{DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE};
 
 /// What the query routes need.
@@ -29,6 +34,8 @@ pub struct QueryState {
     pub store: EventStore,
     /// The registered kinds.
     pub registry: Arc<Registry>,
+    /// Serves the watches.
+    pub watches: WatchHub,
 }
 
 /// What the routes of one kind, or of every kind, need: the kind, and the parent's on nested routes.

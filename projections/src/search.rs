@@ -12,7 +12,9 @@
 //! - Reading a text takes bounded stack and memory: [`MAX_LENGTH`], [`MAX_DEPTH`].
 
 mod check;
+mod decimal;
 mod error;
+mod evaluate;
 mod field;
 mod grammar;
 pub(crate) mod keys;

@@ -48,7 +48,9 @@ pub use self::listener::HttpListener;
 pub use self::metrics::HttpMetrics;
 pub use self::request_id::RequestId;
 use self::request_log::RequestLog;
-pub use self::server::{HEADER_TIMEOUT, PeerAddress, serve, serve_on};
+pub use self::server::{
+    ClientTimeouts, HEADER_TIMEOUT, PeerAddress, STALL_TIMEOUT, serve, serve_on,
+};
 use crate::clock::Clock;
 use crate::ids::IdSource;
 

@@ -5,14 +5,18 @@
     reason = "a test fails by panicking, also in what tests share"
 )]
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::routing::{get, post};
-use hyperfleet_runtime::http::{CallerKey, Limits, QueueLimits, RequestLimits, layered, serve_on};
+use hyperfleet_runtime::http::{
+    CallerKey, ClientTimeouts, Limits, QueueLimits, RequestLimits, layered, serve_on,
+};
 use hyperfleet_runtime::{SystemClock, UuidV7Source};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Short, so that the tests are; long enough for a quick client on a busy machine.
 const SHORT: Duration = Duration::from_millis(400);
+
+const TIMEOUTS: ClientTimeouts = ClientTimeouts {
+    head: SHORT,
+    stall: SHORT,
+};
 
 struct Running {
     address: SocketAddr,
@@ -37,7 +46,7 @@ async fn start(routes: Router, limits: Limits) -> Running {
     let shutdown = CancellationToken::new();
     let routes = RequestLimits::new(limits).around(routes);
     let router = layered(routes, Arc::new(SystemClock), Arc::new(UuidV7Source));
-    let served = serve_on(listener, router, shutdown.clone(), PATIENCE, SHORT);
+    let served = serve_on(listener, router, shutdown.clone(), PATIENCE, TIMEOUTS);
     Running {
         address,
         shutdown,
@@ -49,6 +58,14 @@ fn routes() -> Router {
     Router::new()
         .route("/echo", post(|body: String| async move { body }))
         .route("/quick", get(|| async { "quick" }))
+        .route("/endless", get(endless))
+}
+
+/// An answer that goes on as long as somebody takes it.
+async fn endless() -> Body {
+    let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+    let pieces = futures::stream::repeat_with(move || Ok::<_, Infallible>(piece.clone()));
+    Body::from_stream(pieces)
 }
 
 fn limits() -> Limits {
@@ -202,7 +219,7 @@ async fn a_greedy_caller_waits_in_its_own_queue_and_is_told_when_it_is_full() {
         router,
         shutdown.clone(),
         PATIENCE,
-        PATIENCE,
+        ClientTimeouts::default(),
     ));
     let http = reqwest::Client::new();
     let send = |caller: &'static str| {
@@ -271,4 +288,26 @@ async fn whoever_is_connected_at_shutdown_is_answered() {
     }
     server.ended.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_cut_off_and_one_that_reads_slowly_is_not() {
+    let server = start(routes(), limits()).await;
+    let head = b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut stopped = TcpStream::connect(server.address).await.unwrap();
+    stopped.write_all(head).await.unwrap();
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(head).await.unwrap();
+    let mut piece = vec![0; 1024 * 1024];
+    let started = Instant::now();
+    while started.elapsed() < SHORT * 4 {
+        let read = slow.read(&mut piece).await.unwrap();
+        assert!(read > 0, "it goes on");
+        tokio::time::sleep(SHORT / 8).await;
+    }
+    // What was sent before is still there to be read, and then the end.
+    rest(&mut stopped).await;
+    drop(slow);
+    server.shutdown.cancel();
+    server.ended.await.unwrap();
 }

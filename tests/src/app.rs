@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
 use hyperfleet_api_types::BASE_PATH;
@@ -16,13 +17,16 @@ use hyperfleet_command_api::identity::{Gate, IdentityConfig};
 use hyperfleet_command_api::{BuildInfo, CommandMetrics, CommandState, SpecSchemas};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::{EventStore, EventStoreOptions};
-use hyperfleet_projections::{InlineProjector, QueryState};
+use hyperfleet_projections::{InlineProjector, QueryState, WatchHub, WatchOptions};
 use hyperfleet_runtime::http::{Limits, RequestLimits};
 use hyperfleet_runtime::{Clock as _, ManualClock, UuidV7Source};
 use hyperfleet_test_support::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
+
+use crate::watching::WatchStream;
 
 /// The API on a database of its own.
 pub struct TestApp {
@@ -37,6 +41,8 @@ pub struct TestApp {
     pub metrics: prometheus::Registry,
     setup: Setup,
     database: Arc<TestDatabase>,
+    /// Ends the watches with the API.
+    shutdown: DropGuard,
 }
 
 /// What an API is made of, beside its database.
@@ -46,6 +52,7 @@ struct Setup {
     schemas: Arc<SpecSchemas>,
     identity: Arc<IdentityConfig>,
     clock: Arc<ManualClock>,
+    watch: WatchOptions,
 }
 
 /// An answer, read to its end.
@@ -150,6 +157,24 @@ impl TestApp {
         Self::set_up(registry, SpecSchemas::default(), IdentityConfig::default()).await
     }
 
+    /// The API with the built-in kinds, whose watches may take so much.
+    pub async fn with_watches(watch: WatchOptions) -> Self {
+        Self::with_watches_for(watch, &IdentityConfig::default()).await
+    }
+
+    /// As [`Self::with_watches`], for these callers.
+    pub async fn with_watches_for(watch: WatchOptions, identity: &IdentityConfig) -> Self {
+        let database = Arc::new(hyperfleet_test_support::database().await);
+        let setup = Setup {
+            registry: Arc::new(Registry::builtin()),
+            schemas: Arc::default(),
+            identity: Arc::new(identity.clone()),
+            clock: Arc::default(),
+            watch,
+        };
+        Self::on(database, setup, None).await
+    }
+
     /// The API with these kinds, whose specs must satisfy these schemas.
     pub async fn with_schemas(registry: Registry, schemas: SpecSchemas) -> Self {
         Self::set_up(registry, schemas, IdentityConfig::default()).await
@@ -167,6 +192,7 @@ impl TestApp {
             schemas: Arc::new(schemas),
             identity: Arc::new(identity),
             clock: Arc::new(ManualClock::default()),
+            watch: WatchOptions::default(),
         };
         Self::on(database, setup, None).await
     }
@@ -197,7 +223,8 @@ impl TestApp {
             .await
             .expect("the test database answers");
         let metrics = prometheus::Registry::new();
-        let router = router(&database.pool, &store, &setup, &metrics);
+        let shutdown = CancellationToken::new();
+        let router = router(&database.pool, &store, &setup, &metrics, &shutdown);
         Self {
             router,
             store,
@@ -206,7 +233,13 @@ impl TestApp {
             metrics,
             setup,
             database,
+            shutdown: shutdown.drop_guard(),
         }
+    }
+
+    /// Ends every watch, as the end of the process does.
+    pub fn shut_down(self) {
+        drop(self.shutdown);
     }
 
     /// The database of this API.
@@ -217,6 +250,16 @@ impl TestApp {
     /// The routes with every layer, to be served by a real server.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// The sum of a counter or gauge over its labels; 0 when there is none.
+    pub fn counted(&self, name: &str) -> f64 {
+        let families = self.metrics.gather();
+        let metrics = families.iter().filter(|family| family.name() == name);
+        let metrics = metrics.flat_map(prometheus::proto::MetricFamily::get_metric);
+        metrics
+            .map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value())
+            .sum()
     }
 
     /// Now, and a whole number of seconds ago.
@@ -244,15 +287,29 @@ impl TestApp {
             .oneshot(request)
             .await
             .expect("routers never fail");
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.expect("a complete body").to_bytes();
-        Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body: serde_json::from_slice(&bytes).unwrap_or_default(),
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-            bytes: bytes.into(),
+        read(response).await
+    }
+
+    /// Opens a watch of a path below the base path, with `watch=true` in it, with these headers.
+    ///
+    /// # Errors
+    /// The answer, when it is no stream.
+    pub async fn watch(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<WatchStream, Box<Answer>> {
+        let mut request = Request::builder().uri(format!("{BASE_PATH}/{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
+        let request = request.body(Body::empty()).expect("a valid request");
+        let response = self.router.clone().oneshot(request).await;
+        let response = response.expect("routers never fail");
+        if response.status() == StatusCode::OK {
+            return Ok(WatchStream::of(response));
+        }
+        Err(Box::new(read(response).await))
     }
 
     /// Sends a JSON document, or nothing when it is null, to a path below the base path.
@@ -312,6 +369,18 @@ impl TestApp {
     pub async fn report(&self, path: &str, report: &Report<'_>) -> Answer {
         self.put(&format!("{path}/statuses"), &report.document())
             .await
+    }
+}
+
+async fn read(response: Response) -> Answer {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.expect("a complete body").to_bytes();
+    Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes: bytes.into(),
     }
 }
 
@@ -381,19 +450,33 @@ fn router(
     store: &EventStore,
     setup: &Setup,
     metrics: &prometheus::Registry,
+    shutdown: &CancellationToken,
 ) -> Router {
     let Setup {
         registry,
         schemas,
         identity,
         clock,
+        watch,
     } = setup;
     let gate = Gate::new(identity, registry, &(Arc::clone(clock) as _), metrics);
     let gate = Arc::new(gate.expect("a usable configuration"));
+    let watches = WatchHub::new(
+        store.clone(),
+        Arc::clone(clock) as _,
+        *watch,
+        shutdown.clone(),
+    );
+    for collector in watches.collectors() {
+        metrics
+            .register(collector)
+            .expect("each is registered once");
+    }
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: pool.clone(),
         store: store.clone(),
         registry: Arc::clone(registry),
+        watches,
     });
     let state = CommandState::new(
         store.clone(),

@@ -6,3 +6,4 @@ pub mod read_your_writes;
 pub mod registries;
 pub mod search_fleet;
 pub mod search_model;
+pub mod watching;

@@ -12,6 +12,8 @@ mod figure;
 mod load;
 #[cfg(feature = "bench")]
 mod store;
+#[cfg(feature = "bench")]
+mod watch;
 
 use std::path::PathBuf;
 
@@ -23,7 +25,7 @@ use anyhow::Result;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The benchmarks: name and what it measures.
-const BENCHMARKS: [(&str, &str); 2] = [
+const BENCHMARKS: [(&str, &str); 3] = [
     (
         "store",
         "appends per second, against pgbench and postgres-es",
@@ -32,27 +34,41 @@ const BENCHMARKS: [(&str, &str); 2] = [
         "api",
         "requests per second and latency, reads against a bare handler with the same statements",
     ),
+    (
+        "watch",
+        "time from commit to client with many watchers, none missing anything",
+    ),
 ];
 
-/// Clusters of the benchmark `api` when nobody says otherwise.
+/// Clusters of the benchmarks `api` and `watch` when nobody says otherwise.
 const DEFAULT_CLUSTERS: u32 = 10_000;
 
-/// Clusters of the benchmark `api`. Fewer would make pages and searches empty.
+/// Clusters of the benchmarks `api` and `watch`. Fewer would make pages and searches empty.
 const CLUSTERS: std::ops::RangeInclusive<i64> = 1_000..=1_000_000;
 
 /// Measure the product against a baseline of the same run.
 ///
 /// Prints one line per figure: name, value with unit, ratio to the baseline, target, ok or short.
 /// Benchmarks: store (appends per second, against pgbench and postgres-es); api (requests per second and
-/// latency, reads against a bare handler with the same statements).
+/// latency, reads against a bare handler with the same statements); watch (time from commit to client with
+/// many watchers, each compared with the log).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which benchmark.
     #[arg(value_parser = BENCHMARKS.map(|(name, _)| name))]
     name: String,
-    /// How many clusters the API serves; for `api`.
+    /// How many clusters the API serves; for `api` and `watch`.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CLUSTERS, value_parser = clap::value_parser!(u32).range(CLUSTERS))]
     clusters: u32,
+    /// How many watch; for `watch`.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    watchers: u16,
+    /// Changes per second; for `watch`.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// How long to change; for `watch`.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
     /// Exit with 1 when a figure is short of its target.
     #[arg(long)]
     check: bool,
@@ -70,7 +86,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     measuring
         .args(["run", "--quiet", "--release", "--package", "xtask"])
         .args(["--features", "bench", "--", "bench", &arguments.name])
-        .args(["--clusters", &arguments.clusters.to_string()]);
+        .args(["--clusters", &arguments.clusters.to_string()])
+        .args(["--watchers", &arguments.watchers.to_string()])
+        .args(["--rate", &arguments.rate.to_string()])
+        .args(["--seconds", &arguments.seconds.to_string()]);
     if arguments.check {
         measuring.arg("--check");
     }
@@ -108,6 +127,12 @@ fn figures(arguments: &Arguments) -> Result<Vec<figure::Figure>> {
     match arguments.name.as_str() {
         "store" => store::run(),
         "api" => api::run(arguments.clusters),
+        "watch" => watch::run(watch::Plan {
+            clusters: arguments.clusters,
+            watchers: arguments.watchers.into(),
+            rate: arguments.rate,
+            duration: std::time::Duration::from_secs(arguments.seconds),
+        }),
         name => anyhow::bail!("there is no benchmark {name:?}"),
     }
 }

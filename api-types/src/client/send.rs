@@ -94,34 +94,50 @@ pub(super) async fn send<B: Serialize + ?Sized>(
     };
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
+    if !status.is_success() {
+        return Err(refusal(method, url, response).await);
+    }
     let tag = response.headers().get(ETAG);
     let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
     let body = response.bytes().await.map_err(unreachable)?.to_vec();
-    if status.is_success() {
-        return Ok(Answer {
-            status,
-            tag,
-            method,
-            url,
-            body,
-        });
-    }
-    let url = url.into();
+    Ok(Answer {
+        status,
+        tag,
+        method,
+        url,
+        body,
+    })
+}
+
+/// What an answer that is not the one asked for says.
+pub(super) async fn refusal(method: Method, url: Url, response: reqwest::Response) -> Error {
+    let status = response.status();
+    let url = url.to_string();
+    let body = match response.bytes().await {
+        Ok(body) => body,
+        Err(source) => {
+            return Error::Unreachable {
+                method,
+                url,
+                source,
+            };
+        }
+    };
     if let Ok(problem) = serde_json::from_slice::<Problem>(&body) {
-        return Err(Error::Refused {
+        return Error::Refused {
             method,
             url,
             problem: Box::new(problem),
-        });
+        };
     }
     let body = String::from_utf8_lossy(&body);
     let body = body.chars().take(ERROR_BODY_CHARACTERS).collect();
-    Err(Error::UnexpectedStatus {
+    Error::UnexpectedStatus {
         method,
         url,
         status,
         body,
-    })
+    }
 }
 
 #[cfg(test)]

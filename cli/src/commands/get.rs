@@ -1,20 +1,17 @@
 //! `hyperfleet get KIND [NAME…] [-l SELECTOR] [--search SEARCH] [-w]`.
 
-use std::collections::HashMap;
-use std::time::Duration;
+mod watching;
 
 use hyperfleet_api_types::Resource;
 use hyperfleet_api_types::client::{Client, Collection, ListOptions};
 use hyperfleet_runtime::clock::Clock;
 use serde_json::Value;
 
+use self::watching::Watched;
 use crate::arguments::{GetArguments, OutputFormat};
 use crate::output;
 use crate::selector;
 use crate::target::{self, Kind};
-
-/// How often a watch asks. Short enough to feel live, long enough to cost nothing.
-const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Items asked for at once: the API's largest page.
 const PAGE_SIZE: u32 = 100;
@@ -23,9 +20,12 @@ pub(crate) async fn run(arguments: GetArguments, clock: &dyn Clock) -> anyhow::R
     let client = target::client(&arguments.server)?;
     let kind = Kind::resolve(&client, &arguments.kind).await?;
     let collection = target::collection(&client, &kind, arguments.cluster.as_deref()).await?;
+    if arguments.watch || arguments.watch_only {
+        return watch(&client, &kind, &collection, &arguments, clock).await;
+    }
     let format = arguments.output.output;
     let single = arguments.names.len() == 1;
-    let mut shown = values(&fetch(&client, &kind, &collection, &arguments).await?)?;
+    let shown = values(&fetch(&client, &kind, &collection, &arguments).await?)?;
     if shown.is_empty() && format == OutputFormat::Table {
         eprintln!("no {} found", kind.plural);
     } else {
@@ -34,50 +34,31 @@ pub(crate) async fn run(arguments: GetArguments, clock: &dyn Clock) -> anyhow::R
             output::resources(&shown, single, format, clock.now())?
         );
     }
-    if !arguments.watch {
-        return Ok(());
-    }
-    loop {
-        tokio::time::sleep(WATCH_INTERVAL).await;
-        let current = values(&fetch(&client, &kind, &collection, &arguments).await?)?;
-        print_changes(&shown, &current, format, clock)?;
-        shown = current;
-    }
+    Ok(())
 }
 
-fn print_changes(
-    before: &[Value],
-    after: &[Value],
-    format: OutputFormat,
+async fn watch(
+    client: &Client,
+    kind: &Kind,
+    collection: &Collection,
+    arguments: &GetArguments,
     clock: &dyn Clock,
 ) -> anyhow::Result<()> {
-    let known: HashMap<&str, &Value> = before
-        .iter()
-        .filter_map(|item| Some((item["id"].as_str()?, item)))
-        .collect();
-    let changed: Vec<Value> = after
-        .iter()
-        .filter(|item| item["id"].as_str().and_then(|id| known.get(id)) != Some(item))
-        .cloned()
-        .collect();
-    for gone in before
-        .iter()
-        .filter(|item| !after.iter().any(|other| other["id"] == item["id"]))
-    {
-        println!("{} removed", output::qualified_name(gone));
-    }
-    if !changed.is_empty() {
-        let printed = output::resources(&changed, changed.len() == 1, format, clock.now())?;
-        let headed =
-            matches!(format, OutputFormat::Table | OutputFormat::Wide) && !before.is_empty();
-        let body = if headed {
-            printed.split_once('\n').map_or("", |(_, rows)| rows)
-        } else {
-            printed.as_str()
-        };
-        print!("{body}");
-    }
-    Ok(())
+    // A watch tells its initial state in the order of creation, so another order is asked for apart.
+    let is_known = !arguments.names.is_empty() || arguments.sort_by.is_some();
+    let listed = if is_known {
+        fetch(client, kind, collection, arguments).await?
+    } else {
+        Vec::new()
+    };
+    let watched = Watched {
+        client,
+        collection,
+        arguments,
+        ids: listed.into_iter().map(|resource| resource.id).collect(),
+        search: search(arguments)?,
+    };
+    watched.print(clock).await
 }
 
 async fn fetch(
@@ -108,11 +89,7 @@ async fn fetch(
         return Ok(found);
     }
     for name in &arguments.names {
-        match target::resource(client, kind, collection, name).await {
-            Ok(resource) => found.push(resource),
-            Err(_) if arguments.watch && !found.is_empty() => {}
-            Err(error) => return Err(error),
-        }
+        found.push(target::resource(client, kind, collection, name).await?);
     }
     Ok(found)
 }

@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use hyperfleet_api_types::Resource;
-use hyperfleet_api_types::client::{Client, Collection};
+use hyperfleet_api_types::client::{Client, Collection, WatchEvent};
+use hyperfleet_api_types::{Resource, ResourceCondition};
 
 use crate::arguments::WaitArguments;
 use crate::target;
-
-/// How often to ask.
-const INTERVAL: Duration = Duration::from_millis(200);
 
 /// What to wait for.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,22 +75,18 @@ pub(crate) async fn until_condition(
 ) -> anyhow::Result<Resource> {
     let mut last = None;
     let waiting = async {
+        let mut watch = client.watch_one(collection, id);
         loop {
-            let resource = client.get(collection, id).await?;
-            let found = resource
-                .status
-                .conditions
-                .iter()
-                .find(|condition| condition.condition_type == name);
-            if found.is_some_and(|condition| {
-                condition.status == status
-                    && (name != "Reconciled"
-                        || condition.observed_generation == resource.generation)
-            }) {
-                return Ok(resource);
+            let resource = match watch.next().await? {
+                WatchEvent::Added(resource) | WatchEvent::Modified(resource) => resource,
+                WatchEvent::Deleted(_) => bail!("it was removed meanwhile"),
+                WatchEvent::Bookmark { .. } | WatchEvent::Restarted => continue,
+            };
+            let found = resource.condition(name);
+            if found.is_some_and(|condition| holds(&resource, condition, status)) {
+                return Ok(*resource);
             }
             last = found.cloned();
-            tokio::time::sleep(INTERVAL).await;
         }
     };
     match tokio::time::timeout(patience, waiting).await {
@@ -113,6 +106,12 @@ pub(crate) async fn until_condition(
     }
 }
 
+/// Whether a condition has a status, and is about what is wanted now.
+fn holds(resource: &Resource, condition: &ResourceCondition, status: &str) -> bool {
+    let is_current = condition.observed_generation == resource.generation;
+    condition.status == status && (condition.condition_type != "Reconciled" || is_current)
+}
+
 /// Waits until a resource is gone.
 pub(crate) async fn until_gone(
     client: &Client,
@@ -121,9 +120,11 @@ pub(crate) async fn until_gone(
     patience: Duration,
 ) -> anyhow::Result<()> {
     let waiting = async {
+        let mut watch = client.watch_one(collection, id);
         loop {
-            match client.get(collection, id).await {
-                Ok(_) => tokio::time::sleep(INTERVAL).await,
+            match watch.next().await {
+                Ok(WatchEvent::Deleted(_)) => return Ok(()),
+                Ok(_) => {}
                 Err(error) if error.is_not_found() => return Ok(()),
                 Err(error) => return Err(error.into()),
             }

@@ -7,6 +7,13 @@ use hyperfleet_runtime::config::{Key, Kind};
 
 const PORT: Kind = Kind::Integer { min: 0, max: 65535 };
 
+/// From none to what one process can hold open: each is a connection with its buffers, and a place in
+/// every wake-up.
+const WATCHERS: Kind = Kind::Integer {
+    min: 0,
+    max: 20_000,
+};
+
 const fn seconds(min: u64, max: u64) -> Kind {
     Kind::Duration {
         min: Duration::from_secs(min),
@@ -54,6 +61,14 @@ pub(crate) const KEYS: &[Key] = &[
         .of(Kind::Choice(&["strict", "none"])).or("strict"),
     Key::text("server.authorization", "Roles and to whom they are bound").of(Kind::Structured),
     Key::text("server.rate_limit", "How many requests each caller may send").of(Kind::Structured),
+    Key::text("server.watch.max_watchers", "Watches that may be open at a time")
+        .of(WATCHERS).or("2000"),
+    Key::text("server.watch.max_watchers_per_caller", "Watches of one caller that may be open at a time")
+        .of(WATCHERS).or("1000"),
+    Key::text("server.watch.bookmark_interval", "Pause after which a silent watch is sent a bookmark")
+        .of(seconds(1, 3600)).or("15s"),
+    Key::text("server.watch.max_duration", "How long one watch lasts; its client goes on in a new one, with the rights it has then")
+        .of(seconds(60, 86_400)).or("30m"),
     // Database.
     Key::text("database.url", "Use the PostgreSQL at this URL; wins over host, port, name, username, password and ssl")
         .secret().flags(&["database-url"]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use hyperfleet_command_api::identity::{IdentityConfig, IdentitySections};
+use hyperfleet_projections::WatchOptions;
 use hyperfleet_runtime::config::{ConfigError, Settings};
 use hyperfleet_runtime::telemetry::{Format, Output};
 use serde_json::{Map, Value};
@@ -34,6 +35,7 @@ pub(crate) struct Server {
     pub(crate) write_timeout: Duration,
     /// `server.jwt`, `server.tenant`, `server.authorization` and `server.rate_limit`.
     pub(crate) identity: IdentityConfig,
+    pub(crate) watch: WatchOptions,
 }
 
 /// `metrics`.
@@ -82,6 +84,13 @@ pub(super) fn server(settings: &Settings) -> anyhow::Result<Server> {
             authorization: whole(settings, "server.authorization"),
             rate_limit: whole(settings, "server.rate_limit"),
         })?,
+        watch: WatchOptions {
+            watchers: settings.integer("server.watch.max_watchers"),
+            watchers_per_caller: settings.integer("server.watch.max_watchers_per_caller"),
+            bookmark_interval: settings.duration("server.watch.bookmark_interval"),
+            lifetime: settings.duration("server.watch.max_duration"),
+            ..WatchOptions::default()
+        },
     })
 }
 

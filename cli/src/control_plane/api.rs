@@ -16,7 +16,7 @@ use hyperfleet_command_api::{
     BuildInfo, CommandHandler, CommandMetrics, CommandState, SpecSchemas,
 };
 use hyperfleet_event_store::{EventStore, receipt};
-use hyperfleet_projections::{QueryState, run_catch_up};
+use hyperfleet_projections::{QueryState, WatchHub, run_catch_up};
 use hyperfleet_runtime::health::Health;
 use hyperfleet_runtime::http::{
     self, HttpListener, HttpMetrics, HttpOptions, Limits, RequestLimits,
@@ -73,7 +73,8 @@ impl Api {
             .check_timeout(configuration.health.ping_timeout);
         let command = command_state(&options)?;
         let handler = command.handler.clone();
-        let (gate, routes) = guarded_routes(&options, command)?;
+        let watches = watches(&options)?;
+        let (gate, routes) = guarded_routes(&options, command, &watches)?;
         let side = CancellationToken::new();
         let server = &configuration.server;
         let http_options = HttpOptions {
@@ -110,7 +111,8 @@ impl Api {
         );
         let health = health.serve(state.clone().router()).await?;
         let scraped = ScrapedMetrics::register(metrics, COMPONENT, VERSION)?;
-        let router = scraped.router(metrics, &pool, configuration.metrics.stuck_threshold);
+        let threshold = configuration.metrics.stuck_threshold;
+        let router = scraped.router(metrics, &pool, threshold, watches);
         let metrics_server = place(
             &configuration.metrics.listen,
             "metrics",
@@ -198,6 +200,7 @@ fn command_state(options: &ApiOptions<'_>) -> anyhow::Result<CommandState> {
 fn guarded_routes(
     options: &ApiOptions<'_>,
     command: CommandState,
+    watches: &WatchHub,
 ) -> anyhow::Result<(Arc<Gate>, Router)> {
     let (configuration, metrics) = (options.configuration, options.metrics);
     let http_metrics = HttpMetrics::register(metrics, COMPONENT, VERSION)?;
@@ -211,17 +214,32 @@ fn guarded_routes(
     let (identity, registry) = (&configuration.server.identity, &configuration.registry);
     let gate = Gate::new(identity, registry, &environment::clock(), metrics)?;
     let gate = Arc::new(gate);
-    let guarded = gate.guard(limits.around(routes(options, command)));
+    let guarded = gate.guard(limits.around(routes(options, command, watches)));
     Ok((gate, http_metrics.count(guarded)))
 }
 
-fn routes(options: &ApiOptions<'_>, command: CommandState) -> Router {
+/// What serves the watches; it reads nothing before somebody watches.
+fn watches(options: &ApiOptions<'_>) -> anyhow::Result<WatchHub> {
+    let watches = WatchHub::new(
+        options.store.clone(),
+        environment::clock(),
+        options.configuration.server.watch,
+        options.shutdown.clone(),
+    );
+    for collector in watches.collectors() {
+        options.metrics.register(collector)?;
+    }
+    Ok(watches)
+}
+
+fn routes(options: &ApiOptions<'_>, command: CommandState, watches: &WatchHub) -> Router {
     let registry = &options.configuration.registry;
     let document = openapi::document(registry);
     let queries = hyperfleet_projections::routes::router(QueryState {
         pool: options.store.pool().clone(),
         store: options.store.clone(),
         registry: Arc::clone(registry),
+        watches: watches.clone(),
     });
     let routes = queries
         .merge(hyperfleet_command_api::routes::router(command))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use chrono::TimeDelta;
+use hyperfleet_projections::WatchHub;
 use hyperfleet_projections::pending::PendingMetrics;
 use prometheus::{IntGaugeVec, Opts, Registry};
 use sqlx::PgPool;
@@ -64,16 +65,26 @@ impl ScrapedMetrics {
     }
 
     /// The routes of the metrics server.
-    pub(super) fn router(self, registry: &Registry, pool: &PgPool, stuck: Duration) -> Router {
+    pub(super) fn router(
+        self,
+        registry: &Registry,
+        pool: &PgPool,
+        stuck: Duration,
+        watches: WatchHub,
+    ) -> Router {
         let pool = pool.clone();
         let threshold = TimeDelta::from_std(stuck).unwrap_or(TimeDelta::MAX);
         let metrics = std::sync::Arc::new(self);
         hyperfleet_runtime::metrics::refreshed_router(registry.clone(), move || {
             let (metrics, pool) = (std::sync::Arc::clone(&metrics), pool.clone());
+            let watches = watches.clone();
             async move {
                 metrics.count_connections(&pool);
                 let now = environment::clock().now();
-                metrics.pending.refresh(&pool, now, threshold).await;
+                tokio::join!(
+                    metrics.pending.refresh(&pool, now, threshold),
+                    watches.refresh_metrics()
+                );
             }
         })
     }

@@ -32,18 +32,24 @@ pub(crate) struct Dev {
 impl Dev {
     /// Starts on free ports and waits until the API's address is printed, which is when it answers.
     pub(crate) async fn start(data_dir: &Path) -> Self {
-        Self::start_role(&["dev", "--job-delay", "200"], data_dir).await
+        Self::start_role(&["dev", "--job-delay", "200"], data_dir, "0").await
     }
 
     /// As [`Self::start`], the API alone: nothing works on what is created.
     pub(crate) async fn start_api(data_dir: &Path) -> Self {
-        Self::start_role(&["api"], data_dir).await
+        Self::start_api_on(data_dir, "0").await
     }
 
-    async fn start_role(role: &[&str], data_dir: &Path) -> Self {
+    /// As [`Self::start_api`], on a port that is known to be free.
+    pub(crate) async fn start_api_on(data_dir: &Path, port: &str) -> Self {
+        Self::start_role(&["api"], data_dir, port).await
+    }
+
+    async fn start_role(role: &[&str], data_dir: &Path, port: &str) -> Self {
         let mut process = hyperfleet()
             .args(role)
-            .args(["--port", "0", "--health-port", "0", "--metrics-port", "0"])
+            .args(["--port", port, "--health-port", "0"])
+            .args(["--metrics-port", "0"])
             .args(["--log-level", "warn"])
             .arg("--data-dir")
             .arg(data_dir)

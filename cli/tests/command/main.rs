@@ -15,3 +15,4 @@ mod faults;
 mod keyed_crash;
 mod lifecycle;
 mod shutdown;
+mod watch;

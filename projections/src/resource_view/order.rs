@@ -76,7 +76,7 @@ impl Order {
 
     /// The `ORDER BY` list, each column with `prefix`. Safe to put into SQL: every part is a
     /// constant of this module.
-    pub(super) fn sql(&self, prefix: &str) -> String {
+    pub(crate) fn sql(&self, prefix: &str) -> String {
         let mut sql = String::new();
         for term in &self.terms {
             let direction = if term.descending { "DESC" } else { "ASC" };

@@ -20,6 +20,13 @@ pub(crate) type Answer = Result<Response, Failure>;
 #[derive(Debug)]
 pub(crate) struct Failure(Fault);
 
+impl Failure {
+    /// What the caller is told.
+    pub(crate) fn into_fault(self) -> Fault {
+        self.0
+    }
+}
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         Self(fault)
@@ -49,7 +56,7 @@ impl IntoResponse for Failure {
 }
 
 /// Answers about resources depend on who asks, so shared caches must keep them apart.
-const VARY_BY_CALLER: [(HeaderName, &str); 1] = [(VARY, "Authorization")];
+pub(super) const VARY_BY_CALLER: [(HeaderName, &str); 1] = [(VARY, "Authorization")];
 
 /// One page as the API shows it.
 #[derive(Serialize)]

@@ -104,6 +104,11 @@ impl Fields {
         })
     }
 
+    /// Whether the answer shows everything.
+    pub(crate) fn are_all(&self) -> bool {
+        self.selection.is_none()
+    }
+
     /// What the answer shows of a resource.
     pub(crate) fn of_resource<'a>(&self, resource: &'a Resource) -> Shown<'a> {
         let Some(selection) = &self.selection else {

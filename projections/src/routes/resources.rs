@@ -10,6 +10,7 @@ use super::answer::{self, Answer, Failure};
 use super::fields::Fields;
 use super::parameters::{self, Ids, Parameters};
 use super::walk::Walk;
+use super::watch::Watching;
 use crate::resource_view::{self, Filter, Versioned};
 
 pub(crate) async fn list(
@@ -17,7 +18,12 @@ pub(crate) async fn list(
     caller: Identity,
     uri: Uri,
     Query(parameters): Query<Parameters>,
+    watching: Watching,
 ) -> Answer {
+    if let Some(start) = watching.asked(&parameters)? {
+        let filter = list_filter(&state, caller.scope, None, &parameters)?;
+        return watching.list(&state, filter, start, &parameters).await;
+    }
     list_filtered(&state, caller.scope, None, &uri, &parameters).await
 }
 
@@ -27,7 +33,15 @@ pub(crate) async fn list_nested(
     caller: Identity,
     uri: Uri,
     Query(parameters): Query<Parameters>,
+    watching: Watching,
 ) -> Answer {
+    if let Some(start) = watching.asked(&parameters)? {
+        watching
+            .require_parent(&state, &caller.scope, &parent_id, start)
+            .await?;
+        let filter = list_filter(&state, caller.scope, Some(parent_id), &parameters)?;
+        return watching.list(&state, filter, start, &parameters).await;
+    }
     require_parent(&state, &caller.scope, &parent_id).await?;
     list_filtered(&state, caller.scope, Some(parent_id), &uri, &parameters).await
 }
@@ -40,21 +54,31 @@ async fn list_filtered(
     parameters: &Parameters,
 ) -> Answer {
     let walk = Walk::read(uri, parameters)?;
+    let filter = list_filter(state, scope, owner_id, parameters)?;
+    walk.answer(&state.query, &filter).await
+}
+
+/// What a list holds.
+fn list_filter(
+    state: &KindState,
+    scope: TenantScope,
+    owner_id: Option<String>,
+    parameters: &Parameters,
+) -> Result<Filter, Failure> {
     let kind = listed_kind(state, parameters)?;
     let descriptor = state
         .kind
         .one()
         .and_then(|kind| state.query.registry.by_kind(kind));
     let reference = descriptor.map(|descriptor| parameters::reference(parameters, descriptor));
-    let filter = Filter {
+    Ok(Filter {
         kind,
         owner_id,
         name: parameters::text(parameters, "name")?.map(str::to_owned),
         reference: reference.transpose()?.flatten(),
         search: parameters::search(parameters)?,
         scope,
-    };
-    walk.answer(&state.query, &filter).await
+    })
 }
 
 /// The kind that a list holds: that of the route; where every kind is served, the one asked for.
@@ -75,7 +99,13 @@ pub(crate) async fn read(
     caller: Identity,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
+    watching: Watching,
 ) -> Answer {
+    if let Some(start) = watching.asked(&parameters)? {
+        return watching
+            .one(&state, caller.scope, (id, None), start, &parameters)
+            .await;
+    }
     let found = require(&state, &caller.scope, &id, None).await?;
     answer::resource(&found, &Fields::of(&parameters)?, &headers)
 }
@@ -86,7 +116,17 @@ pub(crate) async fn read_nested(
     caller: Identity,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
+    watching: Watching,
 ) -> Answer {
+    if let Some(start) = watching.asked(&parameters)? {
+        watching
+            .require_parent(&state, &caller.scope, &parent_id, start)
+            .await?;
+        let place = (id, Some(parent_id));
+        return watching
+            .one(&state, caller.scope, place, start, &parameters)
+            .await;
+    }
     require_parent(&state, &caller.scope, &parent_id).await?;
     let found = require(&state, &caller.scope, &id, Some(&parent_id)).await?;
     answer::resource(&found, &Fields::of(&parameters)?, &headers)
@@ -107,7 +147,7 @@ pub(crate) async fn require(
     found.ok_or_else(|| answer::not_found(state.kind.name(), id).into())
 }
 
-async fn require_parent(
+pub(super) async fn require_parent(
     state: &KindState,
     scope: &TenantScope,
     parent_id: &str,

@@ -9,7 +9,7 @@ use crate::statement::{Bind, Binds};
 
 /// Texts of the spec that are read as numbers: such that the database can hold any of them.
 const NUMBER_PATTERN: &str = r"'^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$'";
-const NUMBER_LENGTH: usize = 1000;
+pub(super) const NUMBER_LENGTH: usize = 1000;
 
 impl Comparison {
     fn sql(self) -> &'static str {

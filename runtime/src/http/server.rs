@@ -3,6 +3,8 @@
 //! Invariants:
 //! - a connection on which no complete request head arrives is closed after [`HEADER_TIMEOUT`],
 //!   whether its client is slow, silent, or only keeps it open;
+//! - a connection whose client takes nothing of its answer is closed after [`STALL_TIMEOUT`], so that
+//!   whoever stops reading does not hold on to what its answer needs; slow readers stay;
 //! - from shutdown on nothing new is accepted, but what the kernel accepted before is served, every
 //!   request that was begun is answered, and each connection ends with the answer that is open on it;
 //! - whatever is still open when the drain is over is cut off.
@@ -25,6 +27,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -33,6 +36,28 @@ use super::HttpListener;
 
 /// How long a client may take for a request's head, from the moment the server waits for it.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of an answer that waits for it: longer than a network is away for
+/// a moment, and short against the life of a stream of events.
+pub const STALL_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long the clients of a server may keep it waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// For a request's head.
+    pub head: Duration,
+    /// Without taking anything of an answer.
+    pub stall: Duration,
+}
+
+impl Default for ClientTimeouts {
+    fn default() -> Self {
+        Self {
+            head: HEADER_TIMEOUT,
+            stall: STALL_TIMEOUT,
+        }
+    }
+}
 
 /// What may be read ahead of a connection, in bytes: a request's head must fit. Twice the limit for
 /// headers, so that a request a little beyond that limit is answered with the reason.
@@ -63,22 +88,22 @@ pub async fn serve(
                     tracing::debug!(error = %error, "a connection stays with delays");
                 }
             });
-            serve_on(prompt, router, shutdown, drain, HEADER_TIMEOUT).await;
+            serve_on(prompt, router, shutdown, drain, ClientTimeouts::default()).await;
         }
         HttpListener::Tls(listener) => {
-            serve_on(listener, router, shutdown, drain, HEADER_TIMEOUT).await;
+            serve_on(listener, router, shutdown, drain, ClientTimeouts::default()).await;
         }
     }
     Ok(())
 }
 
-/// As [`serve`], on any kind of listener and with another time for a request's head.
+/// As [`serve`], on any kind of listener and with other timeouts.
 pub async fn serve_on<L>(
     mut listener: L,
     router: Router,
     shutdown: CancellationToken,
     drain: Duration,
-    header_timeout: Duration,
+    timeouts: ClientTimeouts,
 ) where
     L: Listener<Addr = SocketAddr>,
 {
@@ -87,7 +112,7 @@ pub async fn serve_on<L>(
         shutdown: shutdown.clone(),
         cut_off: CancellationToken::new(),
         connections: TaskTracker::new(),
-        header_timeout,
+        timeouts,
     };
     // Failures to accept, such as no free file descriptors, are logged and waited for in there.
     while let Some((stream, peer)) = shutdown.run_until_cancelled(listener.accept()).await {
@@ -116,7 +141,7 @@ struct Server {
     shutdown: CancellationToken,
     cut_off: CancellationToken,
     connections: TaskTracker,
-    header_timeout: Duration,
+    timeouts: ClientTimeouts,
 }
 
 impl Server {
@@ -132,11 +157,14 @@ impl Server {
             request.extensions_mut().insert(PeerAddress(peer));
             router.clone().oneshot(request)
         });
+        let mut stalling = TimeoutStream::new(stream);
+        stalling.set_write_timeout(Some(self.timeouts.stall));
+        let stalling = Box::pin(stalling);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.header_timeout)
+            .header_read_timeout(self.timeouts.head)
             .max_buf_size(READ_BUFFER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stalling), service);
         let (shutdown, cut_off) = (self.shutdown.clone(), self.cut_off.clone());
         self.connections.spawn(async move {
             let mut connection = pin!(connection);

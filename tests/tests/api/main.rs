@@ -39,3 +39,6 @@ mod search_model;
 mod search_plans;
 mod search_texts;
 mod tenant_isolation;
+mod watch;
+mod watch_client;
+mod watch_sequences;

@@ -112,6 +112,11 @@ fn a_search_finds_what_the_model_finds() {
             .filter(|resource| search_model::finds(&predicate, resource))
             .map(|resource| resource.id.as_str())
             .collect();
+        for resource in &resources {
+            let watched = predicate.finds(resource);
+            let modelled = search_model::finds(&predicate, resource);
+            prop_assert_eq!(watched, modelled, "{}: {}", text, resource.id);
+        }
         let filter = Filter {
             search: Some(predicate),
             ..Filter::default()

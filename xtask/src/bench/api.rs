@@ -7,9 +7,9 @@
 
 mod bare;
 mod client;
-mod fleet;
-mod product;
-mod scenario;
+pub(super) mod fleet;
+pub(super) mod product;
+pub(super) mod scenario;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -95,7 +95,7 @@ impl Bench {
             .connect(database)
             .await?;
         let shutdown = CancellationToken::new();
-        let product = serve(product::router(&store)?, &shutdown).await?;
+        let product = serve(product::router(&store, &shutdown)?, &shutdown).await?;
         let bare = serve(bare::router(bare_pool), &shutdown).await?;
         Ok(Self {
             fleet,
@@ -140,7 +140,7 @@ impl Bench {
 }
 
 /// Serves on a free port, as the product does, and returns where.
-async fn serve(router: Router, shutdown: &CancellationToken) -> Result<SocketAddr> {
+pub(super) async fn serve(router: Router, shutdown: &CancellationToken) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let shutdown = shutdown.clone();

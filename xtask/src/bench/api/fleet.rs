@@ -32,16 +32,16 @@ pub(super) const ADAPTER: &str = "validation";
 const NOT_VALID: usize = 100;
 
 /// The clusters that there are.
-pub(super) struct Fleet {
+pub(in crate::bench) struct Fleet {
     /// Their ids.
-    pub(super) ids: Arc<[String]>,
+    pub(in crate::bench) ids: Arc<[String]>,
     /// Which of them were last reported as valid.
     pub(super) valid: Arc<[AtomicBool]>,
 }
 
 impl Fleet {
     /// Creates the clusters and reports on each.
-    pub(super) async fn seed(store: &EventStore, clusters: u32) -> Result<Self> {
+    pub(in crate::bench) async fn seed(store: &EventStore, clusters: u32) -> Result<Self> {
         let clusters = usize::try_from(clusters)?;
         let handler = CommandHandler::new(store.clone(), Arc::new(Registry::builtin()));
         let next = Arc::new(AtomicUsize::new(0));
@@ -127,7 +127,7 @@ fn create(id: &str, number: usize) -> Command {
 }
 
 /// A spec as wide as real ones.
-pub(super) fn spec(number: usize) -> Map<String, Value> {
+pub(in crate::bench) fn spec(number: usize) -> Map<String, Value> {
     let members = [
         ("region", json!(format!("region-{}", number % 20))),
         ("replicas", json!(number % 17)),

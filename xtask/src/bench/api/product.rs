@@ -9,16 +9,17 @@ use hyperfleet_command_api::identity::{Gate, IdentityConfig};
 use hyperfleet_command_api::{BuildInfo, CommandMetrics, CommandState};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::EventStore;
-use hyperfleet_projections::QueryState;
+use hyperfleet_projections::{QueryState, WatchHub, WatchOptions};
 use hyperfleet_runtime::http::{self, HttpMetrics, Limits, RequestLimits};
 use hyperfleet_runtime::{Clock, SystemClock, UuidV7Source};
+use tokio_util::sync::CancellationToken;
 
 /// What the metrics are labelled with.
 const COMPONENT: &str = "api";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The routes of the built-in kinds, with the default identity and limits.
-pub(super) fn router(store: &EventStore) -> Result<Router> {
+pub(in crate::bench) fn router(store: &EventStore, shutdown: &CancellationToken) -> Result<Router> {
     let registry = Arc::new(Registry::builtin());
     let metrics = prometheus::Registry::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -28,6 +29,12 @@ pub(super) fn router(store: &EventStore) -> Result<Router> {
         pool: store.pool().clone(),
         store: store.clone(),
         registry: Arc::clone(&registry),
+        watches: WatchHub::new(
+            store.clone(),
+            Arc::clone(&clock),
+            WatchOptions::default(),
+            shutdown.clone(),
+        ),
     });
     let state = CommandState::new(
         store.clone(),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::fleet::{self, Fleet};
 
 /// The kind that is served.
-pub(super) const KIND: &str = "Cluster";
+pub(in crate::bench) const KIND: &str = "Cluster";
 
 /// Items of a page.
 pub(super) const PAGE_SIZE: u32 = 10;
