@@ -125,6 +125,19 @@ pub(crate) async fn read_all(
     rows.iter().map(RecordedEvent::from_row).collect()
 }
 
+/// The events at these positions, in order.
+pub(crate) async fn read_at(
+    connection: &mut PgConnection,
+    positions: &[i64],
+) -> Result<Vec<RecordedEvent>, Error> {
+    let query = format!("SELECT {COLUMNS} FROM events WHERE position = ANY($1) ORDER BY position");
+    let rows = sqlx::query(&query)
+        .bind(positions)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(RecordedEvent::from_row).collect()
+}
+
 /// A bound for the database. One beyond its range, from a caller's query string perhaps, has no events
 /// after it.
 fn signed(after: u64) -> i64 {

@@ -46,6 +46,7 @@ struct Inner {
     committed: Arc<watch::Sender<u64>>,
     projection: Option<Arc<dyn InlineProjection>>,
     metrics: StoreMetrics,
+    runner_name: String,
     _listener: DropGuard,
 }
 
@@ -110,6 +111,7 @@ impl EventStore {
                 committed,
                 projection: options.projection,
                 metrics: options.metrics,
+                runner_name: options.runner_name,
                 _listener: stop_listening.drop_guard(),
             }),
         })
@@ -123,6 +125,10 @@ impl EventStore {
     /// What this store counts.
     pub fn metrics(&self) -> &StoreMetrics {
         &self.inner.metrics
+    }
+
+    pub(crate) fn runner_name(&self) -> &str {
+        &self.inner.runner_name
     }
 
     /// Appends to one or more streams, all or nothing. When it returns `Ok`, everything is durable and

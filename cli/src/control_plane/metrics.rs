@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use chrono::TimeDelta;
+use hyperfleet_event_store::catch_up::ProjectionGauges;
 use hyperfleet_projections::pending::PendingMetrics;
 use prometheus::{IntGaugeVec, Opts, Registry};
 use sqlx::PgPool;
@@ -22,6 +23,7 @@ const IN_USE: (&str, &str) = (
 /// The gauges of the API.
 pub(super) struct ScrapedMetrics {
     pending: PendingMetrics,
+    projections: ProjectionGauges,
     open: IntGaugeVec,
     in_use: IntGaugeVec,
     component: &'static str,
@@ -38,6 +40,7 @@ impl ScrapedMetrics {
         let labels = ["component", "version"];
         let metrics = Self {
             pending: PendingMetrics::register(registry, component, version)?,
+            projections: ProjectionGauges::register(registry)?,
             open: IntGaugeVec::new(Opts::new(OPEN.0, OPEN.1), &labels)?,
             in_use: IntGaugeVec::new(Opts::new(IN_USE.0, IN_USE.1), &labels)?,
             component,
@@ -74,6 +77,7 @@ impl ScrapedMetrics {
                 metrics.count_connections(&pool);
                 let now = environment::clock().now();
                 metrics.pending.refresh(&pool, now, threshold).await;
+                metrics.projections.refresh(&pool).await;
             }
         })
     }

@@ -15,5 +15,6 @@ mod cqrs;
 mod fixture;
 mod lost_answer;
 mod order;
+mod parking;
 mod projection;
 mod receipts;
