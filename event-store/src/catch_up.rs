@@ -50,7 +50,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Between two looks of a runner that stands by, or whose projection is paused.
-const STAND_BY: Duration = Duration::from_millis(500);
+const STAND_BY: Duration = Duration::from_millis(250);
 
 /// Why a projection could not apply a batch.
 pub type ApplyError = Box<dyn std::error::Error + Send + Sync>;

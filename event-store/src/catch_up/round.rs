@@ -10,7 +10,7 @@ use crate::store::EventStore;
 
 /// How long the server keeps the transaction of a runner that does not go on, in milliseconds: a stopped
 /// process holds the checkpoint no longer.
-const IDLE_TIMEOUT: &str = "2000";
+const IDLE_TIMEOUT: &str = "1500";
 
 /// How long a statement waits for a lock, in milliseconds; then the round is tried again.
 const LOCK_TIMEOUT: &str = "5000";

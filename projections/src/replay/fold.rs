@@ -1,5 +1,6 @@
 //! Folding streams, within the caller's transaction.
 
+use futures::TryStreamExt as _;
 use hyperfleet_domain::resource::Resource;
 use hyperfleet_domain::upcast;
 use sqlx::{PgConnection, Row};
@@ -19,35 +20,46 @@ pub(super) async fn ids_after(
     after: &str,
     limit: i64,
 ) -> Result<Vec<String>, Error> {
+    ids_between(connection, after, None, limit).await
+}
+
+/// As [`ids_after`], up to and including `last` when there is one.
+pub(super) async fn ids_between(
+    connection: &mut PgConnection,
+    after: &str,
+    last: Option<&str>,
+    limit: i64,
+) -> Result<Vec<String>, Error> {
     let ids = sqlx::query_scalar(
         "SELECT aggregate_id FROM events
          WHERE aggregate_type = $1 AND aggregate_id > $2 AND sequence = 1
+           AND ($4::text IS NULL OR aggregate_id <= $4)
          ORDER BY aggregate_id LIMIT $3",
     )
     .bind(crate::AGGREGATE_TYPE)
     .bind(after)
     .bind(limit)
+    .bind(last)
     .fetch_all(connection)
     .await?;
     Ok(ids)
 }
 
-/// Folds the streams of these resources.
+/// Folds the streams of these resources. Holds their states, and one event at a time.
 pub(super) async fn fold(
     connection: &mut PgConnection,
     ids: &[String],
 ) -> Result<Vec<Folded>, Error> {
-    let rows = sqlx::query(
+    let mut rows = sqlx::query(
         "SELECT aggregate_id, sequence, event_type, event_version, payload FROM events
          WHERE aggregate_type = $1 AND aggregate_id = ANY($2)
          ORDER BY aggregate_id, sequence",
     )
     .bind(crate::AGGREGATE_TYPE)
     .bind(ids)
-    .fetch_all(connection)
-    .await?;
+    .fetch(connection);
     let mut all: Vec<Folded> = Vec::with_capacity(ids.len());
-    for row in rows {
+    while let Some(row) = rows.try_next().await? {
         let id: String = row.try_get("aggregate_id")?;
         let version: i64 = row.try_get("sequence")?;
         let sequence = unsigned("sequence", version)?;

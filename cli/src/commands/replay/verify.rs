@@ -1,0 +1,157 @@
+//! `hyperfleet replay verify`: folds the log and compares it with the read models; recomputes every hash
+//! chain.
+
+use hyperfleet_event_store::{ChainFault, EventStore, StreamId};
+use hyperfleet_projections::replay::{self, Report};
+use serde_json::{Value, json};
+
+use super::progress::Progress;
+use super::{Outcome, print_json};
+use crate::arguments::VerifyArguments;
+
+/// Streams listed at a time.
+const STREAMS: usize = 500;
+
+/// What the chains are like.
+struct Chains {
+    streams: u64,
+    faults: Vec<Fault>,
+}
+
+/// Where a chain breaks.
+struct Fault {
+    fault: ChainFault,
+    /// The event's place in the log; none when it is missing.
+    position: Option<i64>,
+}
+
+impl Fault {
+    fn text(&self) -> String {
+        match self.position {
+            Some(position) => format!("{} (position {position})", self.fault),
+            None => self.fault.to_string(),
+        }
+    }
+
+    fn document(&self) -> Value {
+        let ChainFault {
+            stream,
+            sequence,
+            kind,
+        } = &self.fault;
+        json!({"type": stream.aggregate_type, "id": stream.aggregate_id, "sequence": sequence,
+            "position": self.position, "what": kind.to_string()})
+    }
+}
+
+pub(super) async fn run(
+    arguments: &VerifyArguments,
+    store: &EventStore,
+) -> anyhow::Result<Outcome> {
+    let is_json = arguments.database.is_json();
+    let progress = Progress::new(is_json);
+    let report = if arguments.chains {
+        None
+    } else {
+        progress.step("folding the log and comparing");
+        Some(replay::verify(store.pool()).await?)
+    };
+    let chains = verify_chains(store, &progress).await?;
+    progress.end();
+    if is_json {
+        print_json(&document(report.as_ref(), &chains))?;
+    } else {
+        print(report.as_ref(), &chains);
+    }
+    let differences = report.as_ref().map_or(0, |report| report.difference_count);
+    if differences == 0 && chains.faults.is_empty() {
+        return Ok(Outcome::Well);
+    }
+    Ok(Outcome::Different(format!(
+        "{differences} difference(s) between log and read models, {} broken hash chain(s)",
+        chains.faults.len()
+    )))
+}
+
+fn print(report: Option<&Report>, chains: &Chains) {
+    if let Some(report) = report {
+        println!(
+            "folded {} events of {} resources",
+            report.events, report.resources
+        );
+        for difference in &report.differences {
+            println!("difference: {}: {}", difference.subject, difference.what);
+        }
+    }
+    println!("recomputed the hash chains of {} streams", chains.streams);
+    for fault in &chains.faults {
+        println!("broken chain: {}", fault.text());
+    }
+    match report {
+        Some(report) if report.is_equal() && chains.faults.is_empty() => {
+            println!("the read models equal the fold of the log, and every chain is whole");
+        }
+        None if chains.faults.is_empty() => println!("every chain is whole"),
+        _ => {}
+    }
+}
+
+fn document(report: Option<&Report>, chains: &Chains) -> Value {
+    let faults: Vec<Value> = chains.faults.iter().map(Fault::document).collect();
+    let mut document = json!({"streams": chains.streams, "chain_faults": faults});
+    if let Some(report) = report {
+        document["resources"] = json!(report.resources);
+        document["events"] = json!(report.events);
+        document["difference_count"] = json!(report.difference_count);
+        document["differences"] = differences(report);
+    }
+    document
+}
+
+/// The differences of a report, for JSON.
+pub(super) fn differences(report: &Report) -> Value {
+    let differences = report.differences.iter();
+    differences
+        .map(|difference| json!({"subject": difference.subject, "what": difference.what}))
+        .collect()
+}
+
+async fn verify_chains(store: &EventStore, progress: &Progress) -> anyhow::Result<Chains> {
+    let total: i64 = sqlx::query_scalar("SELECT count(*) FROM streams")
+        .fetch_one(store.pool())
+        .await?;
+    progress.count("hash chains", total.unsigned_abs(), 0);
+    let mut after: Option<StreamId> = None;
+    let mut chains = Chains {
+        streams: 0,
+        faults: Vec::new(),
+    };
+    loop {
+        let streams = store.streams(after.as_ref(), STREAMS).await?;
+        let Some(last) = streams.last().cloned() else {
+            return Ok(chains);
+        };
+        for stream in &streams {
+            chains.streams += 1;
+            if let Err(fault) = store.verify_stream(stream).await? {
+                let position = position(store, &fault).await?;
+                chains.faults.push(Fault { fault, position });
+            }
+        }
+        progress.advance(streams.len() as u64);
+        after = Some(last);
+    }
+}
+
+async fn position(store: &EventStore, fault: &ChainFault) -> anyhow::Result<Option<i64>> {
+    let position = sqlx::query_scalar(
+        "SELECT position FROM events
+         WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3",
+    )
+    .bind(&fault.stream.aggregate_type)
+    .bind(&fault.stream.aggregate_id)
+    .bind(fault.sequence.cast_signed())
+    .fetch_optional(store.pool())
+    .await?;
+    Ok(position)
+}
