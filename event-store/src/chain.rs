@@ -146,7 +146,7 @@ pub(crate) async fn verify_stored(
 }
 
 /// Checks events, in order, against a chain that begins after `version` with `previous`.
-fn verify(
+pub(crate) fn verify(
     stream: &StreamId,
     (mut version, mut previous): (u64, Vec<u8>),
     events: &[RecordedEvent],

@@ -37,7 +37,12 @@ pub struct RecordedEvent {
 }
 
 impl RecordedEvent {
-    fn from_row(row: &PgRow) -> Result<Self, Error> {
+    /// A query of whole events.
+    pub(crate) fn query(condition_and_order: &str) -> String {
+        format!("SELECT {COLUMNS} FROM events WHERE {condition_and_order}")
+    }
+
+    pub(crate) fn from_row(row: &PgRow) -> Result<Self, Error> {
         let stream = StreamId {
             aggregate_type: row.try_get("aggregate_type")?,
             aggregate_id: row.try_get("aggregate_id")?,

@@ -6,6 +6,7 @@
 
 mod compare;
 mod fold;
+pub mod past;
 mod rebuild;
 mod shadow;
 

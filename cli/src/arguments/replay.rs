@@ -1,6 +1,9 @@
 //! `hyperfleet replay`: proofs, repairs and looks into the past, on the database itself.
 
-use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use crate::configuration::{DatabaseOnly, SettingsArguments};
 
@@ -14,6 +17,24 @@ pub(crate) enum ReplayCommand {
     ///
     /// Reads and writes go on meanwhile. Interrupted, it goes on where it was when it is started again.
     Rebuild(RebuildArguments),
+    /// Show a resource, or the fleet, as it was at a time
+    At(AtArguments),
+    /// Show what changed between two times, or two versions of a resource (RFC 6902)
+    ///
+    /// Ends with 1 when something changed.
+    Diff(DiffArguments),
+    /// Write the whole log to a file that proves itself
+    Export(ExportArguments),
+    /// Read a log from such a file into an empty database, and build the read models
+    Import(ImportArguments),
+    /// Print the heads of all streams, signed, for `replay verify --heads`
+    Heads(HeadsArguments),
+    /// Make a key pair for signing heads
+    Keygen(KeygenArguments),
+    /// Count how many pulses another sentinel policy would have sent
+    Simulate(SimulateArguments),
+    /// Make resources due now, so that their sentinels publish them again
+    Repulse(RepulseArguments),
     /// Show how far every projection is, what is parked, and who runs it
     Status(PlainArguments),
     /// Let a projection apply nothing until it is resumed
@@ -29,7 +50,16 @@ impl ReplayCommand {
     /// Where the database is; none for commands that need none.
     pub(crate) fn settings(&self) -> Option<&SettingsArguments<DatabaseOnly>> {
         let database = match self {
+            Self::Keygen(_) => return None,
+            Self::Verify(arguments) if arguments.export.is_some() => return None,
             Self::Verify(arguments) => &arguments.database,
+            Self::At(arguments) => &arguments.database,
+            Self::Diff(arguments) => &arguments.database,
+            Self::Export(arguments) => &arguments.database,
+            Self::Import(arguments) => &arguments.database,
+            Self::Heads(arguments) => &arguments.database,
+            Self::Simulate(arguments) => &arguments.database,
+            Self::Repulse(arguments) => &arguments.database,
             Self::Rebuild(arguments) => &arguments.database,
             Self::Status(arguments) => &arguments.database,
             Self::Pause(arguments) | Self::Resume(arguments) => &arguments.database,
@@ -80,6 +110,148 @@ pub(crate) struct VerifyArguments {
     /// Only the hash chains
     #[arg(long)]
     pub(crate) chains: bool,
+    /// Also compare with heads that were taken before
+    #[arg(long, value_name = "FILE", requires = "public_key")]
+    pub(crate) heads: Option<PathBuf>,
+    /// The public key of who signed the heads
+    #[arg(long, value_name = "FILE", requires = "heads")]
+    pub(crate) public_key: Option<PathBuf>,
+    /// Verify an exported log instead of a database; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "chains")]
+    pub(crate) export: Option<PathBuf>,
+}
+
+/// A time of the log.
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse()
+        .map_err(|error| format!("write it like 2026-03-01T12:00:00Z (RFC 3339): {error}"))
+}
+
+/// A resource, by name or id.
+#[derive(Debug, Args)]
+pub(crate) struct PastResourceArguments {
+    /// Name or id; default: the whole fleet
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) name: Option<String>,
+    /// Kind of the resource, such as Cluster, when its name is not unique
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AtArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// When, such as 2026-03-01T12:00:00Z
+    #[arg(value_parser = time)]
+    pub(crate) time: DateTime<Utc>,
+    #[command(flatten)]
+    pub(crate) resource: PastResourceArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("begin").args(["from", "from_version"]).required(true))]
+#[command(group = ArgGroup::new("end").args(["to", "to_version"]).required(true))]
+pub(crate) struct DiffArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    #[command(flatten)]
+    pub(crate) resource: PastResourceArguments,
+    /// From this time
+    #[arg(long, value_parser = time, value_name = "TIME")]
+    pub(crate) from: Option<DateTime<Utc>>,
+    /// To this time
+    #[arg(long, value_parser = time, value_name = "TIME")]
+    pub(crate) to: Option<DateTime<Utc>>,
+    /// From after so many events of the resource
+    #[arg(long, value_name = "NUMBER", requires = "name")]
+    pub(crate) from_version: Option<u64>,
+    /// To after so many events of the resource
+    #[arg(long, value_name = "NUMBER", requires = "name")]
+    pub(crate) to_version: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// Where to; `-` is standard output
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// Where from; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only check the file
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HeadsArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// The private key to sign with, as `replay keygen` makes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArguments {
+    /// Where to put the private key; the public one goes beside it, with `.pub` at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// Sentinel configuration with the policy to try
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+    /// Sentinel configuration in use, to compare with; default: the built-in policy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) current: Option<PathBuf>,
+    /// From this time
+    #[arg(long, value_parser = time, value_name = "TIME")]
+    pub(crate) from: DateTime<Utc>,
+    /// To this time
+    #[arg(long, value_parser = time, value_name = "TIME")]
+    pub(crate) to: DateTime<Utc>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["selector", "search", "all"]).required(true).multiple(true))]
+pub(crate) struct RepulseArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// Only what has these labels, as in kubectl: `env=prod,tier!=test,!old,region in (a,b)`
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
+    /// Only what a search finds, for example `status.conditions.Reconciled='False'`
+    #[arg(long, value_name = "SEARCH")]
+    pub(crate) search: Option<String>,
+    /// Everything, or everything of a kind
+    #[arg(long, conflicts_with_all = ["selector", "search"])]
+    pub(crate) all: bool,
+    /// Only this kind, such as Cluster
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+    /// Only say how many there are
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,10 +3,16 @@
 //! Every command ends with 0 when all is well, with 1 when it found differences, and with 2 when it could
 //! not do what it was asked.
 
+mod at;
+mod carry;
+mod heads;
 mod parked;
 mod progress;
 mod projections;
 mod rebuild;
+mod repulse;
+mod signature;
+mod simulate;
 mod verify;
 
 use hyperfleet_event_store::EventStore;
@@ -33,9 +39,9 @@ pub(crate) async fn run(command: &ReplayCommand, role: Option<&Role>) -> anyhow:
         Some(role) => Some(Opened::open(role).await?),
         None => None,
     };
-    let outcome = match &opened {
-        Some(opened) => with_database(command, opened).await,
-        None => without_database(command),
+    let outcome = match (&opened, role) {
+        (Some(opened), Some(role)) => with_database(command, opened, role).await,
+        _ => without_database(command).await,
     };
     let closed = match opened {
         Some(opened) => opened.close().await,
@@ -67,8 +73,13 @@ impl Opened {
     }
 }
 
-async fn with_database(command: &ReplayCommand, opened: &Opened) -> anyhow::Result<Outcome> {
+async fn with_database(
+    command: &ReplayCommand,
+    opened: &Opened,
+    role: &Role,
+) -> anyhow::Result<Outcome> {
     let store = &opened.store;
+    let registry = &role.configuration.registry;
     match command {
         ReplayCommand::Verify(arguments) => verify::run(arguments, store).await,
         ReplayCommand::Rebuild(arguments) => rebuild::run(arguments, store).await,
@@ -76,11 +87,24 @@ async fn with_database(command: &ReplayCommand, opened: &Opened) -> anyhow::Resu
         ReplayCommand::Pause(arguments) => projections::pause(arguments, store).await,
         ReplayCommand::Resume(arguments) => projections::resume(arguments, store).await,
         ReplayCommand::Parked(command) => parked::run(command, store).await,
+        ReplayCommand::At(arguments) => at::at(arguments, store).await,
+        ReplayCommand::Diff(arguments) => at::diff(arguments, store).await,
+        ReplayCommand::Export(arguments) => carry::export(arguments, store).await,
+        ReplayCommand::Import(arguments) => carry::import(arguments, store).await,
+        ReplayCommand::Heads(arguments) => heads::print(arguments, store).await,
+        ReplayCommand::Simulate(arguments) => simulate::run(arguments, store, registry).await,
+        ReplayCommand::Repulse(arguments) => repulse::run(arguments, store, registry).await,
+        ReplayCommand::Keygen(_) => without_database(command).await,
     }
 }
 
-fn without_database(_: &ReplayCommand) -> anyhow::Result<Outcome> {
-    anyhow::bail!("this command needs a database")
+/// Commands that need none.
+async fn without_database(command: &ReplayCommand) -> anyhow::Result<Outcome> {
+    match command {
+        ReplayCommand::Keygen(arguments) => signature::generate(&arguments.key),
+        ReplayCommand::Verify(arguments) => verify::file(arguments).await,
+        _ => anyhow::bail!("this command needs a database"),
+    }
 }
 
 /// Prints a document.

@@ -40,13 +40,27 @@ impl Dev {
         Self::start_role(&["api"], data_dir).await
     }
 
+    /// As [`Self::start_api`], on a database that is there already.
+    pub(crate) async fn start_api_on(database_url: &str) -> Self {
+        let role = ["api", "--database-url", database_url];
+        Self::start_process(hyperfleet().args(role)).await
+    }
+
     async fn start_role(role: &[&str], data_dir: &Path) -> Self {
-        let mut process = hyperfleet()
-            .args(role)
+        let mut command = hyperfleet();
+        command.args(role).arg("--data-dir").arg(data_dir);
+        Self::start_process(&mut command).await
+    }
+
+    /// Its process, for signals.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
+    async fn start_process(command: &mut Command) -> Self {
+        let mut process = command
             .args(["--port", "0", "--health-port", "0", "--metrics-port", "0"])
             .args(["--log-level", "warn"])
-            .arg("--data-dir")
-            .arg(data_dir)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -57,7 +71,7 @@ impl Dev {
                     return url.trim().to_owned();
                 }
             }
-            panic!("hyperfleet {role:?} ended before it printed its address");
+            panic!("hyperfleet ended before it printed its address");
         })
         .await
         .expect("it starts in time");

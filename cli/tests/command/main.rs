@@ -14,4 +14,6 @@ mod dev;
 mod faults;
 mod keyed_crash;
 mod lifecycle;
+mod rebuild;
 mod shutdown;
+mod takeover;

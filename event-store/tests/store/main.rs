@@ -16,5 +16,6 @@ mod fixture;
 mod lost_answer;
 mod order;
 mod parking;
+mod portable;
 mod projection;
 mod receipts;

@@ -1,12 +1,13 @@
 //! `hyperfleet replay verify`: folds the log and compares it with the read models; recomputes every hash
 //! chain.
 
+use hyperfleet_event_store::portable::Heads;
 use hyperfleet_event_store::{ChainFault, EventStore, StreamId};
 use hyperfleet_projections::replay::{self, Report};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::{Outcome, print_json};
+use super::{Outcome, heads, print_json};
 use crate::arguments::VerifyArguments;
 
 /// Streams listed at a time.
@@ -57,20 +58,51 @@ pub(super) async fn run(
         Some(replay::verify(store.pool()).await?)
     };
     let chains = verify_chains(store, &progress).await?;
+    let heads = match signed_heads(arguments)? {
+        Some(signed) => {
+            progress.step("comparing with the signed heads");
+            Some(heads::compare_database(store, &signed).await?)
+        }
+        None => None,
+    };
     progress.end();
     if is_json {
-        print_json(&document(report.as_ref(), &chains))?;
+        let mut document = document(report.as_ref(), &chains);
+        if let Some(heads) = &heads {
+            document["heads"] = heads.document();
+        }
+        print_json(&document)?;
     } else {
         print(report.as_ref(), &chains);
+        if let Some(heads) = &heads {
+            heads.print();
+        }
     }
     let differences = report.as_ref().map_or(0, |report| report.difference_count);
-    if differences == 0 && chains.faults.is_empty() {
+    let off_heads = heads.as_ref().map_or(0, |heads| heads.count);
+    if differences == 0 && chains.faults.is_empty() && off_heads == 0 {
         return Ok(Outcome::Well);
     }
     Ok(Outcome::Different(format!(
-        "{differences} difference(s) between log and read models, {} broken hash chain(s)",
+        "{differences} difference(s) between log and read models, {} broken hash chain(s), {off_heads} difference(s) from the signed heads",
         chains.faults.len()
     )))
+}
+
+/// Verifies an exported log; needs no database.
+pub(super) async fn file(arguments: &VerifyArguments) -> anyhow::Result<Outcome> {
+    let Some(path) = &arguments.export else {
+        anyhow::bail!("say which file: --export FILE");
+    };
+    let signed = signed_heads(arguments)?;
+    heads::verify_file(path, signed.as_ref(), arguments.database.is_json()).await
+}
+
+fn signed_heads(arguments: &VerifyArguments) -> anyhow::Result<Option<Heads>> {
+    match (&arguments.heads, &arguments.public_key) {
+        (Some(file), Some(key)) => heads::read(file, key).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn print(report: Option<&Report>, chains: &Chains) {
