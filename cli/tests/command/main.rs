@@ -15,5 +15,6 @@ mod faults;
 mod keyed_crash;
 mod lifecycle;
 mod rebuild;
+mod replay;
 mod shutdown;
 mod takeover;

@@ -7,7 +7,8 @@ use futures::future::BoxFuture;
 use hyperfleet_event_store::catch_up::{
     self, ApplyError, ParkedError, ProjectionGauges, ProjectionStatus, Retried,
 };
-use hyperfleet_event_store::{EventStore, RecordedEvent};
+use hyperfleet_event_store::{EventStore, EventStoreOptions, RecordedEvent};
+use hyperfleet_test_support::relay::{Cut, Relay};
 use hyperfleet_test_support::{TestDatabase, database, eventually};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -282,6 +283,30 @@ async fn a_paused_projection_applies_nothing_until_it_is_resumed() {
     })
     .await;
     assert_eq!(applied(&database, "a").await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_network_that_dies_around_a_commit_neither_parks_nor_applies_twice() {
+    let (database, store) = prepared().await;
+    let mut version = 0;
+    for cut in [Cut::Before, Cut::After] {
+        let relay = Relay::start(&database.url, cut, 5).await;
+        let through = EventStore::open(EventStoreOptions::new(&relay.url))
+            .await
+            .unwrap();
+        until_stopped(&through, async {
+            while relay.cuts_left() > 0 {
+                append(&store, "a", version, json!(version)).await;
+                version += 1;
+                caught_up(&database).await;
+            }
+        })
+        .await;
+    }
+    let expected: Vec<i64> = (1..=version.cast_signed()).collect();
+    assert_eq!(applied(&database, "a").await, expected);
+    let parked = "SELECT count(*) FROM parked_events";
+    assert_eq!(count(&database, parked).await, 0);
 }
 
 /// Applies, and never gets to the commit: as a process does that is stopped in between.

@@ -189,7 +189,7 @@ async fn heads_tell_a_shorter_or_another_history() {
         "{named:?}"
     );
     // One that was cut before its end was exported, too.
-    let cut = self::database_without(&database).await;
+    let cut = database_without(&database).await;
     let (faults, named) = read(&exported(&cut).await, Some(&heads)).await.unwrap();
     assert_eq!((faults, named[0].stream.aggregate_id.as_str()), (1, "b3"));
     assert!(named[0].to_string().contains("missing"), "{named:?}");

@@ -6,9 +6,9 @@
 //! decoding, the resource as users see it. Reads are measured before writes, so that every round reads the same fleet.
 
 mod bare;
-mod client;
-mod fleet;
-mod product;
+pub(super) mod client;
+pub(super) mod fleet;
+pub(super) mod product;
 mod scenario;
 
 use std::collections::BTreeMap;
@@ -140,7 +140,10 @@ impl Bench {
 }
 
 /// Serves on a free port, as the product does, and returns where.
-async fn serve(router: Router, shutdown: &CancellationToken) -> Result<SocketAddr> {
+///
+/// # Errors
+/// When there is no free port.
+pub(super) async fn serve(router: Router, shutdown: &CancellationToken) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let shutdown = shutdown.clone();
