@@ -101,8 +101,14 @@ where
                     .with_label_values(&[name, class])
                     .inc();
                 attempts += u32::from(matches!(failure, Failure::Event(_)));
-                let error = failure.into_error();
-                tracing::error!(projection = name, class, attempts, error = %error, "a projection could not apply its next events");
+                let error = hyperfleet_runtime::error_chain(failure.into_error().as_ref());
+                tracing::error!(
+                    projection = name,
+                    class,
+                    attempts,
+                    error,
+                    "a projection could not apply its next events"
+                );
                 let wait = pause;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 wait

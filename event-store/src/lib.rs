@@ -18,7 +18,7 @@ mod store;
 mod subscription;
 
 pub use append::{Append, AppendError, Committed, NewEvent, StreamId};
-pub use chain::{ChainFault, ChainFaultKind};
+pub use chain::{ChainFault, ChainFaultKind, VerifiedPage};
 pub use cqrs::{CqrsContext, CqrsStore};
 pub use error::Error;
 pub use inline::{InlineProjection, Snapshot, StreamChange};

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::append::{Append, AppendError, Committed, StreamId};
-use crate::chain::{self, ChainFault};
+use crate::chain::{self, ChainFault, VerifiedPage};
 use crate::check;
 use crate::committer::{Committer, EventText, QUEUE_LENGTH, Queued};
 use crate::error::Error;
@@ -260,6 +260,20 @@ impl EventStore {
     pub async fn verify_stream(&self, stream: &StreamId) -> Result<Result<u64, ChainFault>, Error> {
         let mut connection = self.inner.pool.acquire().await?;
         chain::verify_stored(&mut connection, stream).await
+    }
+
+    /// Recomputes the hash chains of the streams after `after`, at most `limit` of them, in one pass over
+    /// their events.
+    ///
+    /// # Errors
+    /// When the database cannot answer, or a column holds what no version of this store writes.
+    pub async fn verify_page(
+        &self,
+        after: Option<&StreamId>,
+        limit: usize,
+    ) -> Result<VerifiedPage, Error> {
+        let mut connection = self.inner.pool.acquire().await?;
+        chain::verify_page(&mut connection, after, limit.max(1)).await
     }
 }
 

@@ -298,7 +298,8 @@ pub(super) async fn park(
         return Ok(());
     }
     for (event, error) in &isolated.failed {
-        tracing::error!(projection, event.position = event.position, event.stream = %event.stream, event.sequence, error = %error, "an event was parked, and its stream waits behind it");
+        let error = described(error);
+        tracing::error!(projection, event.position = event.position, event.stream = %event.stream, event.sequence, error, "an event was parked, and its stream waits behind it");
     }
     let streams = || rows.iter().map(|(event, _)| &event.stream);
     sqlx::query(

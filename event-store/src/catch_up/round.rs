@@ -134,9 +134,9 @@ async fn pass(
                 isolate::apply_what_can_be(&mut *connection, apply, events, &mut isolated).await?;
             }
             Err(Failure::Event(error)) => {
-                return Err(Failure::Event(
-                    format!("events {first} to {last}: {error}").into(),
-                ));
+                let error = hyperfleet_runtime::error_chain(error.as_ref());
+                let error = format!("events {first} to {last}: {error}");
+                return Err(Failure::Event(error.into()));
             }
             other => other?,
         }

@@ -59,7 +59,7 @@ pub enum RebuildError {
     Begun(&'static str),
     /// Readers or writers never let the exchange through.
     #[error(
-        "the new tables are ready, but the old ones were in use all the time; run the command again when there is less to do"
+        "the live tables were in use all the time; nothing is lost, run the command again when there is less to do"
     )]
     InUse(#[source] Error),
     /// The database or the log could not be used.
@@ -235,15 +235,28 @@ pub async fn roll_back(
 /// When another process rebuilds, or the database cannot answer.
 pub async fn abandon(pool: &PgPool, model: ReadModel) -> Result<bool, RebuildError> {
     let (mut session, shadow) = begin(pool, model).await?;
-    let abandoned = shadow.abandon(&mut session).await;
-    let abandoned = match (model, abandoned) {
-        (ReadModel::FleetSummary, Ok(was_there)) => fleet_summary::forget(&mut session)
-            .await
-            .map(|()| was_there),
-        (_, other) => other,
-    };
+    let abandoned = async {
+        let was_there = shadow.is_in_the_making(&mut session).await?;
+        forget(pool, &shadow).await?;
+        Ok(was_there)
+    }
+    .await;
     end(&mut session).await;
-    Ok(abandoned?)
+    abandoned
+}
+
+/// Forgets the tables in the making, and a projection that fills them.
+async fn forget(pool: &PgPool, shadow: &Shadow) -> Result<(), RebuildError> {
+    exchange(async || {
+        let mut transaction = pool.begin().await?;
+        shadow.abandon(&mut transaction).await?;
+        if shadow.tables == fleet_summary::TABLES {
+            fleet_summary::forget(&mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
+    })
+    .await
 }
 
 /// Deletes the tables that were live before the last exchange. Returns whether there were any.
@@ -291,7 +304,7 @@ async fn end(session: &mut PoolConnection<Postgres>) {
     }
 }
 
-/// Tries an exchange until it goes through.
+/// Tries what needs the live tables for itself until it goes through.
 async fn exchange<Attempt>(attempt: Attempt) -> Result<(), RebuildError>
 where
     Attempt: AsyncFn() -> Result<bool, RebuildError>,

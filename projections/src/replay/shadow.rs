@@ -336,12 +336,15 @@ impl Shadow {
         execute(connection, &rename).await
     }
 
-    /// Forgets the tables in the making; whether there were any.
-    pub(super) async fn abandon(&self, connection: &mut PgConnection) -> Result<bool, Error> {
-        let was_there = self.is_in_the_making(&mut *connection).await?;
+    /// Forgets the tables in the making, within the caller's transaction. Triggers on the live tables go with
+    /// them, for which readers wait; so it gives up before anybody is hurt.
+    pub(super) async fn abandon(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        sqlx::query("SELECT set_config('lock_timeout', $1, true)")
+            .bind(READERS_TIMEOUT)
+            .execute(&mut *connection)
+            .await?;
         let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema);
-        execute(connection, &drop).await?;
-        Ok(was_there)
+        execute(connection, &drop).await
     }
 
     /// Deletes the previous tables; whether there were any.

@@ -143,9 +143,9 @@ async fn fill(store: &EventStore, events: i64) -> Result<i64> {
         first = last + 1;
     }
     // As a server that has been running has it; else the first reads would write.
-    sqlx::raw_sql("VACUUM ANALYZE events; CHECKPOINT")
-        .execute(pool)
-        .await?;
+    for statement in ["VACUUM ANALYZE events", "CHECKPOINT"] {
+        sqlx::raw_sql(statement).execute(pool).await?;
+    }
     let total = sqlx::query_scalar("SELECT count(*) FROM events")
         .fetch_one(pool)
         .await?;

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::{Outcome, heads, print_json};
 use crate::arguments::VerifyArguments;
 
-/// Streams listed at a time.
+/// Streams verified at a time: each page is one snapshot of the database.
 const STREAMS: usize = 500;
 
 /// What the chains are like.
@@ -159,18 +159,16 @@ async fn verify_chains(store: &EventStore, progress: &Progress) -> anyhow::Resul
         faults: Vec::new(),
     };
     loop {
-        let streams = store.streams(after.as_ref(), STREAMS).await?;
-        let Some(last) = streams.last().cloned() else {
+        let page = store.verify_page(after.as_ref(), STREAMS).await?;
+        chains.streams += page.streams;
+        progress.advance(page.streams);
+        for fault in page.faults {
+            let position = position(store, &fault).await?;
+            chains.faults.push(Fault { fault, position });
+        }
+        let Some(last) = page.last else {
             return Ok(chains);
         };
-        for stream in &streams {
-            chains.streams += 1;
-            if let Err(fault) = store.verify_stream(stream).await? {
-                let position = position(store, &fault).await?;
-                chains.faults.push(Fault { fault, position });
-            }
-        }
-        progress.advance(streams.len() as u64);
         after = Some(last);
     }
 }

@@ -117,12 +117,11 @@ async fn finish(
         differences,
         is_live: false,
     };
+    drop(connection);
     if options.is_dry_run {
-        shadow.abandon(&mut connection).await?;
-        forget(&mut connection).await?;
+        super::forget(pool, shadow).await?;
         return Ok(rebuilt);
     }
-    drop(connection);
     (options.observer)(RebuildStep::Exchanging);
     exchange(async || try_exchange(pool, shadow).await).await?;
     rebuilt.is_live = true;

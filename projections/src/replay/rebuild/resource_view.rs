@@ -8,7 +8,8 @@ use sqlx::{Acquire as _, PgConnection, PgPool};
 
 use super::super::shadow::{Shadow, execute};
 use super::{
-    RebuildError, RebuildOptions, RebuildStep, Rebuilt, exchange, follow, load, may_exchange,
+    RebuildError, RebuildOptions, RebuildStep, Rebuilt, exchange, follow, forget, load,
+    may_exchange,
 };
 use crate::error::Error;
 
@@ -37,15 +38,15 @@ pub(super) async fn rebuild(
         follow::watch(&mut transaction, shadow).await?;
         transaction.commit().await?;
     }
-    if !shadow.progress(&mut connection).await?.is_loaded {
+    if shadow.progress(&mut connection).await?.is_loaded {
+        // A roll-back may have been interrupted before it had done so.
+        follow::adopt_liveness(&mut connection, shadow).await?;
+    } else {
         load::load(pool, shadow, options).await?;
         (options.observer)(RebuildStep::Indexing);
         shadow.index(&mut connection).await?;
         let loaded = format!("UPDATE {}.progress SET is_loaded = true", shadow.schema);
         execute(&mut connection, &loaded).await?;
-    } else {
-        // A roll-back may have been interrupted before it had done so.
-        follow::adopt_liveness(&mut connection, shadow).await?;
     }
     drop(connection);
     finish(pool, shadow, options).await
@@ -87,12 +88,12 @@ async fn finish(
         differences,
         is_live: false,
     };
+    drop(connection);
     if options.is_dry_run {
-        shadow.abandon(&mut connection).await?;
+        forget(pool, shadow).await?;
         return Ok(rebuilt);
     }
     (options.observer)(RebuildStep::Exchanging);
-    drop(connection);
     exchange(async || try_exchange(pool, shadow).await).await?;
     rebuilt.is_live = true;
     complete_queue(pool).await?;
