@@ -54,12 +54,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 async fn replay_command(command: &ReplayCommand, given: &Given) -> ExitCode {
     let defaults = logs("hyperfleet", "warn", Format::Text);
     let ended = async {
-        let role = match command.settings() {
-            Some(settings) => Some(given.role(settings, &defaults)?),
-            None => {
-                given.plain(&defaults)?;
-                None
-            }
+        let role = if let Some(settings) = command.settings() {
+            Some(given.role(settings, &defaults)?)
+        } else {
+            given.plain(&defaults)?;
+            None
         };
         replay::run(command, role.as_ref()).await
     };

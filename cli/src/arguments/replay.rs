@@ -64,9 +64,10 @@ impl ReplayCommand {
             Self::Status(arguments) => &arguments.database,
             Self::Pause(arguments) | Self::Resume(arguments) => &arguments.database,
             Self::Parked(ParkedCommand::List(arguments)) => &arguments.database,
-            Self::Parked(ParkedCommand::Show(arguments)) => &arguments.database,
             Self::Parked(ParkedCommand::Retry(arguments)) => &arguments.database,
-            Self::Parked(ParkedCommand::Skip(arguments)) => &arguments.database,
+            Self::Parked(ParkedCommand::Show(arguments) | ParkedCommand::Skip(arguments)) => {
+                &arguments.database
+            }
         };
         Some(&database.settings)
     }
@@ -255,6 +256,7 @@ pub(crate) struct RepulseArguments {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct RebuildArguments {
     #[command(flatten)]
     pub(crate) database: DatabaseArguments,

@@ -122,106 +122,88 @@ fn flip(file: &str, line: usize, from: &str, to: &str) {
     std::fs::write(file, lines.join("\n")).unwrap();
 }
 
+/// A key pair, and the fleet's heads signed with it.
+struct Signed {
+    public: String,
+    heads: String,
+}
+
+impl Signed {
+    async fn of(fleet: &Fleet) -> Self {
+        let (key, heads) = (fleet.file("key"), fleet.file("heads.json"));
+        ok(&run(&["keygen", "--key", &key]).await);
+        ended(
+            &run(&["keygen", "--key", &key]).await,
+            2,
+            &["there already"],
+        );
+        let signed = fleet.replay(&["heads", "--key", &key]).await;
+        std::fs::write(&heads, &ok(&signed).stdout).unwrap();
+        let public = format!("{key}.pub");
+        Self { public, heads }
+    }
+
+    /// Arguments that compare with these heads.
+    fn arguments(&self) -> [&str; 4] {
+        ["--heads", &self.heads, "--public-key", &self.public]
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_is_carried_and_proven_without_a_database() {
+async fn a_log_is_carried_to_another_database() {
     let fleet = Fleet::start().await;
-    let (key, heads, log) = (
-        fleet.file("key"),
-        fleet.file("heads.json"),
-        fleet.file("log"),
-    );
-    let public = format!("{key}.pub");
-    ok(&run(&["keygen", "--key", &key]).await);
-    ended(
-        &run(&["keygen", "--key", &key]).await,
-        2,
-        &["there already"],
-    );
-    let signed = fleet.replay(&["heads", "--key", &key]).await;
-    std::fs::write(&heads, &ok(&signed).stdout).unwrap();
+    let log = fleet.file("log");
     ok(&fleet.replay(&["export", &log]).await);
-    ended(
-        &fleet.replay(&["export", &log]).await,
-        2,
-        &["there already", "--force"],
-    );
-    let proof = ["--heads", heads.as_str(), "--public-key", public.as_str()];
-    let verify = [&["verify", "--export", log.as_str()][..], &proof].concat();
-    ended(
-        &run(&verify).await,
-        0,
-        &["every chain is whole", "0 differences"],
-    );
-    ended(
-        &fleet.replay(&[&["verify"][..], &proof].concat()).await,
-        0,
-        &["0 differences"],
-    );
-    // Carried to an empty database, it is the same fleet.
+    let again = fleet.replay(&["export", &log]).await;
+    ended(&again, 2, &["there already", "--force"]);
     let copy = database().await;
-    ended(
-        &on(&copy, &["import", &log, "--dry-run"]).await,
-        0,
-        &["whole"],
-    );
-    ended(
-        &on(&copy, &["import", &log]).await,
-        0,
-        &["read models are built"],
-    );
+    let looked = on(&copy, &["import", &log, "--dry-run"]).await;
+    ended(&looked, 0, &["whole"]);
+    let imported = on(&copy, &["import", &log]).await;
+    ended(&imported, 0, &["read models are built"]);
     ended(&on(&copy, &["import", &log]).await, 2, &["not empty"]);
-    ended(
-        &on(&copy, &[&["verify"][..], &proof].concat()).await,
-        0,
-        &["equal"],
-    );
-    let (here, there) = (rows(&fleet.database).await, rows(&copy).await);
-    assert_eq!(here, there);
-    // Of a copy that was tampered with, the line is named; nothing of it is imported.
-    let bad = fleet.file("bad");
-    std::fs::copy(&log, &bad).unwrap();
-    flip(&bad, 3, "\"payload\":{", "\"payload\":{\"x\":1,");
-    ended(
-        &run(&["verify", "--export", &bad]).await,
-        1,
-        &["line 3", "altered"],
-    );
+    ended(&on(&copy, &["verify"]).await, 0, &["equal"]);
+    assert_eq!(rows(&fleet.database).await, rows(&copy).await);
+    // Of a copy that was tampered with, the line is named, and nothing is imported.
+    flip(&log, 3, "\"payload\":{", "\"payload\":{\"x\":1,");
+    let verified = run(&["verify", "--export", &log]).await;
+    ended(&verified, 1, &["line 3", "altered"]);
     let empty = database().await;
-    ended(
-        &on(&empty, &["import", &bad]).await,
-        2,
-        &["line 3", "altered"],
-    );
+    let refused = on(&empty, &["import", &log]).await;
+    ended(&refused, 2, &["line 3", "altered"]);
+    assert_eq!(rows(&empty).await, Vec::<Value>::new());
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_checks_a_copy_without_a_database() {
+    let fleet = Fleet::start().await;
+    let signed = Signed::of(&fleet).await;
+    let log = fleet.file("log");
+    ok(&fleet.replay(&["export", &log]).await);
+    let verify = ["verify", "--export", log.as_str()];
+    let verified = run(&[&verify[..], &signed.arguments()].concat()).await;
+    ended(&verified, 0, &["every chain is whole", "0 differences"]);
+    let live = [&["verify"][..], &signed.arguments()].concat();
+    ended(&fleet.replay(&live).await, 0, &["0 differences"]);
     // Heads that were touched, or signed by another key, are not trusted.
     let (forged, other) = (fleet.file("forged"), fleet.file("other"));
-    std::fs::copy(&heads, &forged).unwrap();
+    std::fs::copy(&signed.heads, &forged).unwrap();
     flip(&forged, 1, "\"position\":", "\"position\":1");
-    let trusting = |heads: &str, key: &str| {
-        let arguments = [
-            "verify",
-            "--export",
-            &log,
-            "--heads",
-            heads,
-            "--public-key",
-            key,
-        ];
-        arguments.map(str::to_owned)
-    };
     ok(&run(&["keygen", "--key", &other]).await);
-    let stranger = format!("{other}.pub");
-    for (heads, key) in [(&forged, &public), (&heads, &stranger)] {
-        let arguments = trusting(heads, key);
-        ended(
-            &run(&arguments.each_ref().map(String::as_str)).await,
-            2,
-            &["cannot trust"],
-        );
+    for (heads, public) in [
+        (forged, signed.public.clone()),
+        (signed.heads.clone(), format!("{other}.pub")),
+    ] {
+        let untrusted = Signed { public, heads };
+        let verified = run(&[&verify[..], &untrusted.arguments()].concat()).await;
+        ended(&verified, 2, &["cannot trust"]);
     }
-    // A history that is whole in itself but not the signed one.
+    // A history that is whole in itself, but not the signed one.
     let elsewhere = Fleet::start().await;
     ok(&elsewhere.replay(&["export", &log, "--force"]).await);
-    ended(&run(&verify).await, 1, &["not as signed", "missing"]);
+    let verified = run(&[&verify[..], &signed.arguments()].concat()).await;
+    ended(&verified, 1, &["not as signed", "missing"]);
     elsewhere.stop().await;
     fleet.stop().await;
 }
@@ -424,42 +406,51 @@ async fn another_policy_is_counted_beside_the_current_one() {
     fleet.stop().await;
 }
 
+/// The only projection.
+const SUMMARY: &str = "fleet_summary";
+
+impl Fleet {
+    async fn status(&self) -> Value {
+        let document = self.json(&["status"]).await;
+        document["projections"][0].clone()
+    }
+
+    async fn until_caught_up(&self) {
+        eventually(DEADLINE, "nothing is behind", async || {
+            let status = self.status().await;
+            status["lag_events"] == 0 && status["waiting"] == 0
+        })
+        .await;
+    }
+
+    /// Two changes of the cluster, the first of which no version of this program wrote.
+    async fn change_with_poison(&self) {
+        let poison = "UPDATE events SET event_version = '99' WHERE position = (
+            SELECT max(position) FROM events WHERE aggregate_id = $1)";
+        let path = format!("clusters/{}", self.cluster);
+        for a in [3, 4] {
+            let change = json!({"spec": {"a": a}});
+            self.send(reqwest::Method::PATCH, &path, &change).await;
+            if a == 3 {
+                let done = sqlx::query(poison).bind(&self.cluster);
+                done.execute(&self.database.pool).await.unwrap();
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_projection_is_paused_and_what_it_cannot_apply_is_dealt_with() {
     let fleet = Fleet::start().await;
-    let name = "fleet_summary";
-    let status = async || {
-        let document = fleet.json(&["status"]).await;
-        document["projections"][0].clone()
-    };
-    eventually(DEADLINE, "the summary has caught up", async || {
-        status().await["lag_events"] == 0
-    })
-    .await;
-    ended(
-        &fleet.replay(&["pause", "nothing"]).await,
-        2,
-        &["fleet_summary"],
-    );
-    ended(&fleet.replay(&["pause", name]).await, 0, &["is paused"]);
-    // An event that no version of this program wrote.
-    let poison = "UPDATE events SET event_version = '99' WHERE position = (
-        SELECT max(position) FROM events WHERE aggregate_id = $1)";
-    let path = format!("clusters/{}", fleet.cluster);
-    for a in 3..5 {
-        let change = json!({"spec": {"a": a}});
-        fleet.send(reqwest::Method::PATCH, &path, &change).await;
-        if a == 3 {
-            let done = sqlx::query(poison).bind(&fleet.cluster);
-            done.execute(&fleet.database.pool).await.unwrap();
-        }
-    }
-    let paused = status().await;
-    assert!(
-        paused["lag_events"].as_u64() > Some(0) && paused["paused_at"].is_string(),
-        "{paused}"
-    );
-    ended(&fleet.replay(&["resume", name]).await, 0, &["goes on"]);
+    fleet.until_caught_up().await;
+    let unknown = fleet.replay(&["pause", "nothing"]).await;
+    ended(&unknown, 2, &["fleet_summary"]);
+    ended(&fleet.replay(&["pause", SUMMARY]).await, 0, &["is paused"]);
+    fleet.change_with_poison().await;
+    let paused = fleet.status().await;
+    assert!(paused["lag_events"].as_u64() > Some(0), "{paused}");
+    assert!(paused["paused_at"].is_string(), "{paused}");
+    ended(&fleet.replay(&["resume", SUMMARY]).await, 0, &["goes on"]);
     let parked = eventually(DEADLINE, "the event is parked", async || {
         let document = fleet.json(&["parked", "list"]).await;
         let first = document["parked"][0].clone();
@@ -467,39 +458,24 @@ async fn a_projection_is_paused_and_what_it_cannot_apply_is_dealt_with() {
     })
     .await;
     let position = parked["position"].to_string();
-    let shown = fleet.replay(&["parked", "show", name, &position]).await;
+    let parked = async |command: &str, more: &[&str]| {
+        let named = ["parked", command, SUMMARY];
+        fleet.replay(&[&named[..], more].concat()).await
+    };
+    let shown = parked("show", &[&position]).await;
     ended(&shown, 0, &["unknown version '99'", "\"payload\""]);
-    let retried = fleet.replay(&["parked", "retry", name, &position]).await;
+    let retried = parked("retry", &[&position]).await;
     ended(&retried, 1, &["1 failed again"]);
-    let looked = fleet
-        .replay(&["parked", "skip", name, &position, "--dry-run"])
-        .await;
+    let looked = parked("skip", &[&position, "--dry-run"]).await;
     ended(&looked, 0, &["would skip"]);
-    ended(
-        &fleet.replay(&["parked", "retry", name, "7777"]).await,
-        2,
-        &["no failed event"],
-    );
+    ended(&parked("retry", &["7777"]).await, 2, &["no failed event"]);
     let mended = "UPDATE events SET event_version = '1' WHERE event_version = '99'";
-    sqlx::query(mended)
-        .execute(&fleet.database.pool)
-        .await
-        .unwrap();
-    ended(
-        &fleet.replay(&["parked", "retry", name]).await,
-        0,
-        &["0 failed again"],
-    );
-    ended(
-        &fleet.replay(&["parked", "list"]).await,
-        0,
-        &["nothing is parked"],
-    );
-    eventually(DEADLINE, "nothing is behind", async || {
-        let status = status().await;
-        status["lag_events"] == 0 && status["waiting"] == 0
-    })
-    .await;
+    let mended = sqlx::query(mended).execute(&fleet.database.pool).await;
+    assert_eq!(mended.unwrap().rows_affected(), 1);
+    ended(&parked("retry", &[]).await, 0, &["0 failed again"]);
+    let listed = fleet.replay(&["parked", "list"]).await;
+    ended(&listed, 0, &["nothing is parked"]);
+    fleet.until_caught_up().await;
     ended(&fleet.replay(&["verify"]).await, 0, &["equal"]);
     fleet.stop().await;
 }

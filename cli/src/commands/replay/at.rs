@@ -195,8 +195,7 @@ async fn id_of(
     // One that lives is meant rather than those before it under the same name.
     let mut living = found.iter().filter(|known| !known.is_removed);
     match (living.next(), living.next(), &found[..]) {
-        (Some(only), None, _) => Ok(only.id.clone()),
-        (None, _, [only]) => Ok(only.id.clone()),
+        (Some(only), None, _) | (None, _, [only]) => Ok(only.id.clone()),
         _ => {
             let all: Vec<String> = found
                 .iter()

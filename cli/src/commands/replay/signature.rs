@@ -85,17 +85,16 @@ fn beside(private: &Path) -> PathBuf {
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
+    let mut lines = vec![format!("-----BEGIN {label}-----")];
     let text = STANDARD.encode(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
     let mut rest = text.as_str();
     while !rest.is_empty() {
         let (line, more) = rest.split_at(LINE.min(rest.len()));
-        pem.push_str(line);
-        pem.push('\n');
+        lines.push(line.to_owned());
         rest = more;
     }
-    pem.push_str(&format!("-----END {label}-----\n"));
-    pem
+    lines.push(format!("-----END {label}-----\n"));
+    lines.join("\n")
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
