@@ -263,8 +263,8 @@ pub(crate) struct RebuildArguments {
     /// Which read model: `resource_view` or `fleet_summary`; default: both
     #[arg(value_name = "READ_MODEL")]
     pub(crate) read_model: Option<String>,
-    /// Parts of the log that are folded side by side
-    #[arg(long, default_value_t = 2, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=16))]
+    /// Parts of the log that are folded side by side; more are quicker, and slow down whoever reads
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) jobs: u8,
     /// Build and compare, and leave the live tables as they are
     #[arg(long)]

@@ -137,9 +137,10 @@ impl std::fmt::Debug for RebuildOptions {
 }
 
 impl Default for RebuildOptions {
+    /// One job: quick enough, and on two cores it leaves one to readers.
     fn default() -> Self {
         Self {
-            jobs: 2,
+            jobs: 1,
             is_dry_run: false,
             observer: Arc::new(|_| ()),
         }
