@@ -1,10 +1,13 @@
 //! The command line as types. Every command's help text is here; what it does is in `commands/`.
 
+mod replay;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::replay::*;
 use crate::configuration::{DatabaseOfRole, DatabaseOnly, Everything, SettingsArguments};
 
 /// Provisions and keeps fleets of `OpenShift` and Kubernetes clusters.
@@ -88,7 +91,7 @@ pub(crate) enum Command {
     Wait(WaitArguments),
     /// Show every event of a resource, also after it was removed
     History(HistoryArguments),
-    /// Prove or rebuild the read models from the event log
+    /// Prove, rebuild, inspect and carry what is in the event log
     #[command(subcommand)]
     Replay(ReplayCommand),
     /// Inspect configuration
@@ -423,23 +426,6 @@ pub(crate) struct HistoryArguments {
     pub(crate) target: TargetArguments,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ReplayCommand {
-    /// Fold the log and compare it with the read models; verify the hash chains
-    Verify(ReplayArguments),
-    /// Write the read models anew from the log
-    Rebuild(ReplayArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReplayArguments {
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments<DatabaseOnly>,
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

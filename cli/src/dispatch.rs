@@ -1,5 +1,7 @@
 //! From arguments to the command that they name.
 
+use std::process::ExitCode;
+
 use clap::CommandFactory as _;
 use hyperfleet_runtime::config::GivenFlag;
 use hyperfleet_runtime::telemetry::{self, DatabaseMetrics, Format, Output, TelemetryOptions};
@@ -35,13 +37,55 @@ const fn logs(component: &'static str, level: &'static str, format: Format) -> L
 }
 
 /// Sets up logging and runs the command to its end.
-pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut given = Given {
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let given = Given {
         level: arguments.log_level,
         format: arguments.log_format,
     };
-    let program = "hyperfleet";
     match arguments.command {
+        Command::Replay(command) => Ok(replay_command(&command, &given).await),
+        command => run_command(command, given)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Commands on the log say by their exit whether they found differences or could not look.
+async fn replay_command(command: &ReplayCommand, given: &Given) -> ExitCode {
+    let defaults = logs("hyperfleet", "warn", Format::Text);
+    let ended = async {
+        let role = if let Some(settings) = command.settings() {
+            Some(given.role(settings, &defaults)?)
+        } else {
+            given.plain(&defaults)?;
+            None
+        };
+        replay::run(command, role.as_ref()).await
+    };
+    match ended.await {
+        Ok(replay::Outcome::Well) => ExitCode::SUCCESS,
+        Ok(replay::Outcome::Different(what)) => {
+            eprintln!("error: {what}");
+            ExitCode::from(1)
+        }
+        Err(error) => {
+            print_error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// An error and its causes, for people.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+}
+
+async fn run_command(command: Command, mut given: Given) -> anyhow::Result<()> {
+    let program = "hyperfleet";
+    match command {
         Command::Demo(arguments) => {
             let defaults = logs(program, "warn", Format::Text);
             let role = given.role(&arguments.control_plane.settings, &defaults)?;
@@ -68,14 +112,6 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Migrate(arguments) => {
             let role = given.role(&arguments.settings, &logs(program, "warn", Format::Text))?;
             serve::migrate(&role).await
-        }
-        Command::Replay(ReplayCommand::Verify(arguments)) => {
-            let role = given.role(&arguments.settings, &logs(program, "warn", Format::Text))?;
-            replay::verify(&arguments, &role).await
-        }
-        Command::Replay(ReplayCommand::Rebuild(arguments)) => {
-            let role = given.role(&arguments.settings, &logs(program, "warn", Format::Text))?;
-            replay::rebuild(&arguments, &role).await
         }
         Command::Config(command) => {
             let configuration = config::read(&command, &given.flags())?;

@@ -1,50 +1,75 @@
 //! Catch-up projections: read models that follow the log behind a checkpoint.
 //!
-//! Rows and checkpoint move in one transaction, so every event is applied exactly once, also across
-//! crashes. One runner per name works at a time, whoever holds the checkpoint's row; others stand by.
+//! Invariants:
+//! - Rows and checkpoint move in one transaction, so every event is applied exactly once, also across
+//!   crashes.
+//! - One runner per name works at a time, whoever holds the checkpoint's row; others stand by. A runner
+//!   that is stopped loses the row within the server's idle-in-transaction timeout, one that is killed at
+//!   once, so another takes over within [`TAKE_OVER`].
+//! - An event that cannot be applied is parked, and the later ones of its stream wait in order behind it;
+//!   every other stream goes on. Nothing is parked because the database was away, or because the projection
+//!   itself cannot work.
+
+mod checkpoint;
+mod failure;
+mod isolate;
+mod parked;
+mod round;
+mod status;
 
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Error;
-use crate::recorded::{self, RecordedEvent};
+use self::failure::Failure;
+use self::round::Round;
+use crate::recorded::RecordedEvent;
 use crate::store::EventStore;
 use crate::subscription;
 
+pub use self::checkpoint::{checkpoint, pause, reset, resume};
+pub use self::parked::{ParkedError, ParkedEvent, Retried, parked, retry, skip};
+pub use self::round::{Progress, advance};
+pub use self::status::{ProjectionGauges, ProjectionStatus, statuses};
+
 /// Events applied in one transaction.
-const BATCH: usize = 500;
+pub const BATCH: usize = 500;
+
+/// How often a batch is tried before the events in it that cannot be applied are looked for and parked.
+pub const ATTEMPTS: u32 = 3;
+
+/// The longest that a projection stands still when its runner was killed or stopped: what the server lets a
+/// stopped one hold the checkpoint, and what another takes to look.
+pub const TAKE_OVER: Duration = Duration::from_secs(3);
 
 /// First and longest pause after a failure; it doubles in between.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Between two looks of a runner that stands by.
-const STAND_BY: Duration = Duration::from_secs(1);
+/// Between two looks of a runner that stands by, or whose projection is paused.
+const STAND_BY: Duration = Duration::from_millis(250);
 
 /// Why a projection could not apply a batch.
 pub type ApplyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What one round did.
-enum Round {
-    Applied(u64),
-    CaughtUp(u64),
-    StandingBy,
-}
+/// What applies events: on the connection it is given and nothing else, so that its rows and the checkpoint
+/// commit together.
+pub type Apply<'f> = dyn for<'a> FnMut(
+        &'a mut PgConnection,
+        &'a [RecordedEvent],
+    ) -> BoxFuture<'a, Result<(), ApplyError>>
+    + Send
+    + 'f;
 
-/// Runs a projection until shutdown. `apply` works on the connection it is given and nothing else, so
-/// that its rows and the checkpoint commit together. A failing batch is tried again with growing pauses;
-/// it is never skipped.
-pub async fn run<Apply>(
-    store: &EventStore,
-    name: &str,
-    mut apply: Apply,
-    shutdown: CancellationToken,
-) where
-    Apply: for<'a> FnMut(
+/// Runs a projection until shutdown. A batch that fails is tried again with growing pauses. When the events
+/// are at fault, those that cannot be applied are parked after [`ATTEMPTS`] tries; everything else is tried
+/// until it succeeds.
+pub async fn run<F>(store: &EventStore, name: &str, mut apply: F, shutdown: CancellationToken)
+where
+    F: for<'a> FnMut(
             &'a mut PgConnection,
             &'a [RecordedEvent],
         ) -> BoxFuture<'a, Result<(), ApplyError>>
@@ -52,27 +77,38 @@ pub async fn run<Apply>(
 {
     let mut wake_ups = store.wake_ups();
     let mut pause = FIRST_PAUSE;
+    let mut attempts = 0;
     let metrics = store.metrics().clone();
     while !shutdown.is_cancelled() {
-        let wait = match round(store, name, &mut apply).await {
-            Ok(Round::Applied(position)) => {
-                metrics
-                    .projection_position
-                    .with_label_values(&[name])
-                    .set(position.cast_signed());
-                pause = FIRST_PAUSE;
+        let wait = match round::round(store, name, &mut apply, attempts >= ATTEMPTS).await {
+            Ok(Round::Applied(progress)) => {
+                let position = metrics.projection_position.with_label_values(&[name]);
+                position.set(progress.position.cast_signed());
+                (pause, attempts) = (FIRST_PAUSE, 0);
                 continue;
             }
             Ok(Round::CaughtUp(position)) => {
-                shutdown
-                    .run_until_cancelled(grown(store, name, position, &mut wake_ups))
-                    .await;
+                (pause, attempts) = (FIRST_PAUSE, 0);
+                let grown = grown(store, name, position, &mut wake_ups);
+                shutdown.run_until_cancelled(grown).await;
                 continue;
             }
             Ok(Round::StandingBy) => STAND_BY,
-            Err(error) => {
-                metrics.projection_failures.with_label_values(&[name]).inc();
-                tracing::error!(projection = name, error = %error, "a projection could not apply its next events");
+            Err(failure) => {
+                let class = failure.class();
+                metrics
+                    .projection_failures
+                    .with_label_values(&[name, class])
+                    .inc();
+                attempts += u32::from(matches!(failure, Failure::Event(_)));
+                let error = hyperfleet_runtime::error_chain(failure.into_error().as_ref());
+                tracing::error!(
+                    projection = name,
+                    class,
+                    attempts,
+                    error,
+                    "a projection could not apply its next events"
+                );
                 let wait = pause;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 wait
@@ -101,93 +137,4 @@ async fn grown(store: &EventStore, name: &str, position: u64, wake_ups: &mut wat
         }
         subscription::wait(wake_ups).await;
     }
-}
-
-/// The checkpoint of a projection; 0 when it has applied nothing.
-///
-/// # Errors
-/// When the database cannot answer.
-pub async fn checkpoint(connection: &mut PgConnection, name: &str) -> Result<u64, Error> {
-    let position: Option<i64> =
-        sqlx::query_scalar("SELECT position FROM checkpoints WHERE name = $1")
-            .bind(name)
-            .fetch_optional(connection)
-            .await?;
-    Ok(position.map_or(0, i64::unsigned_abs))
-}
-
-/// Moves a checkpoint back to the beginning, within the caller's transaction, which also empties the
-/// projection's tables.
-///
-/// # Errors
-/// When the database cannot answer.
-pub async fn reset(connection: &mut PgConnection, name: &str) -> Result<(), Error> {
-    sqlx::query("UPDATE checkpoints SET position = 0, updated_at = now() WHERE name = $1")
-        .bind(name)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn round<Apply>(
-    store: &EventStore,
-    name: &str,
-    apply: &mut Apply,
-) -> Result<Round, ApplyError>
-where
-    Apply: for<'a> FnMut(
-            &'a mut PgConnection,
-            &'a [RecordedEvent],
-        ) -> BoxFuture<'a, Result<(), ApplyError>>
-        + Send,
-{
-    let mut connection = store.pool().acquire().await?;
-    let mut transaction = connection.begin().await?;
-    // Losing the last moments in a crash is safe: the checkpoint is lost with the rows.
-    sqlx::query("SET LOCAL synchronous_commit = off")
-        .execute(&mut *transaction)
-        .await?;
-    let Some(after) = lock_checkpoint(&mut transaction, name).await? else {
-        transaction.rollback().await?;
-        return Ok(Round::StandingBy);
-    };
-    let events = recorded::read_all(&mut transaction, after, BATCH).await?;
-    let Some(last) = events.last().map(|event| event.position) else {
-        transaction.rollback().await?;
-        return Ok(Round::CaughtUp(after));
-    };
-    apply(&mut transaction, &events)
-        .await
-        .map_err(|source| format!("events {} to {last}: {source}", events[0].position))?;
-    sqlx::query("UPDATE checkpoints SET position = $2, updated_at = now() WHERE name = $1")
-        .bind(name)
-        .bind(last.cast_signed())
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
-    Ok(Round::Applied(last))
-}
-
-/// Locks the checkpoint and reads it; `None` when another runner has it.
-async fn lock_checkpoint(
-    connection: &mut PgConnection,
-    name: &str,
-) -> Result<Option<u64>, sqlx::Error> {
-    const LOCK: &str = "SELECT position FROM checkpoints WHERE name = $1 FOR UPDATE SKIP LOCKED";
-    let position: Option<i64> = sqlx::query_scalar(LOCK)
-        .bind(name)
-        .fetch_optional(&mut *connection)
-        .await?;
-    if position.is_some() {
-        return Ok(position.map(i64::unsigned_abs));
-    }
-    sqlx::query("INSERT INTO checkpoints (name, position, updated_at) VALUES ($1, 0, now()) ON CONFLICT DO NOTHING")
-        .bind(name)
-        .execute(&mut *connection)
-        .await?;
-    let position: Option<i64> = sqlx::query_scalar(LOCK)
-        .bind(name)
-        .fetch_optional(connection)
-        .await?;
-    Ok(position.map(i64::unsigned_abs))
 }

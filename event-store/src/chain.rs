@@ -1,6 +1,8 @@
 //! The hash chain of a stream: each event's hash covers the previous one, so no stored event can be
 //! rewritten, removed or moved, not even to another stream, without the hashes failing.
 
+mod pages;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -10,6 +12,9 @@ use crate::append::StreamId;
 use crate::canonical;
 use crate::error::Error;
 use crate::recorded::{self, RecordedEvent};
+
+pub use self::pages::VerifiedPage;
+pub(crate) use self::pages::verify_page;
 
 /// The hash before the first event.
 pub(crate) const GENESIS: [u8; 32] = [0; 32];
@@ -146,7 +151,7 @@ pub(crate) async fn verify_stored(
 }
 
 /// Checks events, in order, against a chain that begins after `version` with `previous`.
-fn verify(
+pub(crate) fn verify(
     stream: &StreamId,
     (mut version, mut previous): (u64, Vec<u8>),
     events: &[RecordedEvent],

@@ -11,13 +11,14 @@ mod error;
 mod inline;
 pub mod metrics;
 mod options;
+pub mod portable;
 pub mod receipt;
 mod recorded;
 mod store;
 mod subscription;
 
 pub use append::{Append, AppendError, Committed, NewEvent, StreamId};
-pub use chain::{ChainFault, ChainFaultKind};
+pub use chain::{ChainFault, ChainFaultKind, VerifiedPage};
 pub use cqrs::{CqrsContext, CqrsStore};
 pub use error::Error;
 pub use inline::{InlineProjection, Snapshot, StreamChange};

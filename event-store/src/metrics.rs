@@ -35,7 +35,7 @@ const PROJECTION_POSITION: (&str, &str) = (
 );
 const PROJECTION_FAILURES: (&str, &str) = (
     "hyperfleet_projection_failures_total",
-    "Batches that a catch-up projection could not apply",
+    "Batches that a catch-up projection could not apply, by class: transient, event or projection",
 );
 
 /// The metrics of one event store.
@@ -57,8 +57,8 @@ impl Default for StoreMetrics {
             Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
                 .expect("constant options are valid")
         };
-        let counters = |(name, help): (&str, &str), label: &str| {
-            IntCounterVec::new(Opts::new(name, help), &[label]).expect("constant options are valid")
+        let counters = |(name, help): (&str, &str), labels: &[&str]| {
+            IntCounterVec::new(Opts::new(name, help), labels).expect("constant options are valid")
         };
         let sizes = [1., 2., 4., 8., 16., 32., 64., 128., 256., 512., 1024.];
         let seconds = [
@@ -70,14 +70,14 @@ impl Default for StoreMetrics {
             batch_seconds: histogram(BATCH_SECONDS, &seconds),
             queue_length: IntGauge::new(QUEUE_LENGTH.0, QUEUE_LENGTH.1)
                 .expect("constant options are valid"),
-            conflicts: counters(CONFLICTS, "reason"),
+            conflicts: counters(CONFLICTS, &["reason"]),
             failures: IntCounter::new(FAILURES.0, FAILURES.1).expect("constant options are valid"),
             projection_position: IntGaugeVec::new(
                 Opts::new(PROJECTION_POSITION.0, PROJECTION_POSITION.1),
                 &["projection"],
             )
             .expect("constant options are valid"),
-            projection_failures: counters(PROJECTION_FAILURES, "projection"),
+            projection_failures: counters(PROJECTION_FAILURES, &["projection", "class"]),
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct EventStoreOptions {
     pub projection: Option<Arc<dyn InlineProjection>>,
     /// Where to count.
     pub metrics: StoreMetrics,
+    /// What this process is called where it runs projections, for operators.
+    pub runner_name: String,
     /// Most transactions in one batch. 1 turns group commit off; only benchmarks want that.
     pub maximum_batch: usize,
     /// Draw positions without the lock. Only the test that shows why the lock is there wants that.
@@ -84,6 +86,7 @@ impl EventStoreOptions {
             connections: ConnectionOptions::default(),
             projection: None,
             metrics: StoreMetrics::default(),
+            runner_name: format!("process {}", std::process::id()),
             maximum_batch: crate::committer::MAXIMUM_BATCH,
             without_position_lock: false,
         }

@@ -37,7 +37,12 @@ pub struct RecordedEvent {
 }
 
 impl RecordedEvent {
-    fn from_row(row: &PgRow) -> Result<Self, Error> {
+    /// A query of whole events.
+    pub(crate) fn query(condition_and_order: &str) -> String {
+        format!("SELECT {COLUMNS} FROM events WHERE {condition_and_order}")
+    }
+
+    pub(crate) fn from_row(row: &PgRow) -> Result<Self, Error> {
         let stream = StreamId {
             aggregate_type: row.try_get("aggregate_type")?,
             aggregate_id: row.try_get("aggregate_id")?,
@@ -152,6 +157,19 @@ pub(crate) async fn read_all(
     let rows = sqlx::query(&query)
         .bind(signed(after))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(RecordedEvent::from_row).collect()
+}
+
+/// The events at these positions, in order.
+pub(crate) async fn read_at(
+    connection: &mut PgConnection,
+    positions: &[i64],
+) -> Result<Vec<RecordedEvent>, Error> {
+    let query = format!("SELECT {COLUMNS} FROM events WHERE position = ANY($1) ORDER BY position");
+    let rows = sqlx::query(&query)
+        .bind(positions)
         .fetch_all(connection)
         .await?;
     rows.iter().map(RecordedEvent::from_row).collect()

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::append::{Append, AppendError, Committed, StreamId};
-use crate::chain::{self, ChainFault};
+use crate::chain::{self, ChainFault, VerifiedPage};
 use crate::check;
 use crate::committer::{Committer, EventText, QUEUE_LENGTH, Queued};
 use crate::error::Error;
@@ -46,6 +46,7 @@ struct Inner {
     committed: Arc<watch::Sender<u64>>,
     projection: Option<Arc<dyn InlineProjection>>,
     metrics: StoreMetrics,
+    runner_name: String,
     _listener: DropGuard,
 }
 
@@ -115,6 +116,7 @@ impl EventStore {
                 committed,
                 projection: options.projection,
                 metrics: options.metrics,
+                runner_name: options.runner_name,
                 _listener: stop_listening.drop_guard(),
             }),
         })
@@ -128,6 +130,10 @@ impl EventStore {
     /// What this store counts.
     pub fn metrics(&self) -> &StoreMetrics {
         &self.inner.metrics
+    }
+
+    pub(crate) fn runner_name(&self) -> &str {
+        &self.inner.runner_name
     }
 
     /// Appends to one or more streams, all or nothing. When it returns `Ok`, everything is durable and
@@ -281,6 +287,20 @@ impl EventStore {
     pub async fn verify_stream(&self, stream: &StreamId) -> Result<Result<u64, ChainFault>, Error> {
         let mut connection = self.inner.pool.acquire().await?;
         chain::verify_stored(&mut connection, stream).await
+    }
+
+    /// Recomputes the hash chains of the streams after `after`, at most `limit` of them, in one pass over
+    /// their events.
+    ///
+    /// # Errors
+    /// When the database cannot answer, or a column holds what no version of this store writes.
+    pub async fn verify_page(
+        &self,
+        after: Option<&StreamId>,
+        limit: usize,
+    ) -> Result<VerifiedPage, Error> {
+        let mut connection = self.inner.pool.acquire().await?;
+        chain::verify_page(&mut connection, after, limit.max(1)).await
     }
 }
 

@@ -31,6 +31,9 @@ pub enum Error {
         #[source]
         source: hyperfleet_domain::upcast::UpcastError,
     },
+    /// A catch-up projection cannot go on.
+    #[error("a projection could not be brought up to date")]
+    Projection(#[source] hyperfleet_event_store::catch_up::ApplyError),
     /// A number in the database is out of the range that the code can hold.
     #[error("column {column} holds {value}, which is out of range")]
     OutOfRange {
@@ -51,6 +54,7 @@ impl Error {
             Self::Log(_)
             | Self::UnreadableState { .. }
             | Self::UnreadableEvent { .. }
+            | Self::Projection(_)
             | Self::OutOfRange { .. } => {}
         }
     }
@@ -62,6 +66,7 @@ impl Error {
             Self::Log(error) => error.is_unavailable(),
             Self::UnreadableState { .. }
             | Self::UnreadableEvent { .. }
+            | Self::Projection(_)
             | Self::OutOfRange { .. } => false,
         }
     }

@@ -18,7 +18,7 @@ pub mod search;
 mod statement;
 pub mod watch;
 
-pub use catch_up::run_catch_up;
+pub use catch_up::{projection, run_catch_up};
 pub use error::Error;
 pub use inline::InlineProjector;
 pub use routes::QueryState;

@@ -343,6 +343,41 @@ pub async fn plan(
     Ok(lines.collect::<Result<_, _>>()?)
 }
 
+/// How many live resources a filter lets through.
+///
+/// # Errors
+/// When the database cannot answer.
+pub async fn count(pool: &PgPool, filter: &Filter) -> Result<u64, Error> {
+    let mut binds = Binds::default();
+    let condition = filter.sql(&mut binds);
+    let sql = format!("SELECT count(*) AS total FROM resources WHERE {condition}");
+    let row = binds.query(&sql).fetch_one(pool).await?;
+    unsigned("total", row.try_get("total")?)
+}
+
+/// Makes the resources that a filter lets through due now, as if they had changed: whoever holds them loses
+/// them, and their attempts begin again. Returns how many there were.
+///
+/// # Errors
+/// When the database cannot answer.
+pub async fn make_due(pool: &PgPool, filter: &Filter) -> Result<u64, Error> {
+    let mut binds = Binds::default();
+    let condition = filter.sql(&mut binds);
+    // Rows are locked in the order of ids, as appends do.
+    let sql = format!(
+        "WITH locked AS (
+             SELECT resource_id FROM reconcile_queue
+             WHERE resource_id IN (SELECT id FROM resources WHERE {condition})
+             ORDER BY resource_id FOR UPDATE
+         )
+         UPDATE reconcile_queue AS queue SET due_time = LEAST(due_time, now()), attempt = 0,
+             claimed_until = NULL, claim_token = NULL
+         FROM locked WHERE queue.resource_id = locked.resource_id"
+    );
+    let updated = binds.query(&sql).execute(pool).await?;
+    Ok(updated.rows_affected())
+}
+
 /// Which rows of a list to read.
 #[derive(Clone, Copy)]
 struct Part<'a> {

@@ -11,6 +11,8 @@ mod figure;
 #[cfg(feature = "bench")]
 mod load;
 #[cfg(feature = "bench")]
+mod rebuild;
+#[cfg(feature = "bench")]
 mod store;
 #[cfg(feature = "bench")]
 mod watch;
@@ -25,7 +27,7 @@ use anyhow::Result;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The benchmarks: name and what it measures.
-const BENCHMARKS: [(&str, &str); 3] = [
+const BENCHMARKS: [(&str, &str); 4] = [
     (
         "store",
         "appends per second, against pgbench and postgres-es",
@@ -38,6 +40,10 @@ const BENCHMARKS: [(&str, &str); 3] = [
         "watch",
         "time from commit to client with many watchers, none missing anything",
     ),
+    (
+        "rebuild",
+        "events per second of rebuilding the resource view, and reads meanwhile against before",
+    ),
 ];
 
 /// Clusters of the benchmarks `api` and `watch` when nobody says otherwise.
@@ -46,12 +52,19 @@ const DEFAULT_CLUSTERS: u32 = 10_000;
 /// Clusters of the benchmarks `api` and `watch`. Fewer would make pages and searches empty.
 const CLUSTERS: std::ops::RangeInclusive<i64> = 1_000..=1_000_000;
 
+/// Events of the benchmark `rebuild` when nobody says otherwise.
+const DEFAULT_EVENTS: u32 = 2_000_000;
+
+/// Events of the benchmark `rebuild`. With fewer, starting and ending is most of the time.
+const EVENTS: std::ops::RangeInclusive<i64> = 20_000..=100_000_000;
+
 /// Measure the product against a baseline of the same run.
 ///
 /// Prints one line per figure: name, value with unit, ratio to the baseline, target, ok or short.
 /// Benchmarks: store (appends per second, against pgbench and postgres-es); api (requests per second and
 /// latency, reads against a bare handler with the same statements); watch (time from commit to client with
-/// many watchers, each compared with the log).
+/// many watchers, each compared with the log); rebuild (events per second of rebuilding the resource view, and
+/// reads meanwhile against before).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which benchmark.
@@ -69,6 +82,9 @@ pub(crate) struct Arguments {
     /// How long to change; for `watch`.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
+    /// How many events are in the log; for `rebuild`.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_EVENTS, value_parser = clap::value_parser!(u32).range(EVENTS))]
+    events: u32,
     /// Exit with 1 when a figure is short of its target.
     #[arg(long)]
     check: bool,
@@ -89,7 +105,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .args(["--clusters", &arguments.clusters.to_string()])
         .args(["--watchers", &arguments.watchers.to_string()])
         .args(["--rate", &arguments.rate.to_string()])
-        .args(["--seconds", &arguments.seconds.to_string()]);
+        .args(["--seconds", &arguments.seconds.to_string()])
+        .args(["--events", &arguments.events.to_string()]);
     if arguments.check {
         measuring.arg("--check");
     }
@@ -133,6 +150,7 @@ fn figures(arguments: &Arguments) -> Result<Vec<figure::Figure>> {
             rate: arguments.rate,
             duration: std::time::Duration::from_secs(arguments.seconds),
         }),
+        "rebuild" => rebuild::run(arguments.events),
         name => anyhow::bail!("there is no benchmark {name:?}"),
     }
 }

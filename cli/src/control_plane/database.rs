@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use hyperfleet_event_store::{ConnectionOptions, EventStore, EventStoreOptions, migrator};
 use hyperfleet_projections::InlineProjector;
 use hyperfleet_runtime::postgres::{Postgres, PostgresSettings};
+use hyperfleet_runtime::telemetry::Identity;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::configuration::{DatabaseChoice, DatabaseConfiguration};
@@ -96,6 +97,8 @@ impl Database {
         let limited = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
         let mut options = EventStoreOptions::new(&self.url).projection(Arc::new(InlineProjector));
         options.read_connections = settings.max_connections;
+        let machine = Identity::new("", "").hostname;
+        options.runner_name = format!("{machine}, {}", options.runner_name);
         options.connections = ConnectionOptions {
             max_lifetime: limited(settings.max_lifetime),
             idle_timeout: limited(settings.max_idle_time),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use chrono::TimeDelta;
+use hyperfleet_event_store::catch_up::ProjectionGauges;
 use hyperfleet_projections::WatchHub;
 use hyperfleet_projections::pending::PendingMetrics;
 use prometheus::{IntGaugeVec, Opts, Registry};
@@ -23,6 +24,7 @@ const IN_USE: (&str, &str) = (
 /// The gauges of the API.
 pub(super) struct ScrapedMetrics {
     pending: PendingMetrics,
+    projections: ProjectionGauges,
     open: IntGaugeVec,
     in_use: IntGaugeVec,
     component: &'static str,
@@ -39,6 +41,7 @@ impl ScrapedMetrics {
         let labels = ["component", "version"];
         let metrics = Self {
             pending: PendingMetrics::register(registry, component, version)?,
+            projections: ProjectionGauges::register(registry)?,
             open: IntGaugeVec::new(Opts::new(OPEN.0, OPEN.1), &labels)?,
             in_use: IntGaugeVec::new(Opts::new(IN_USE.0, IN_USE.1), &labels)?,
             component,
@@ -83,6 +86,7 @@ impl ScrapedMetrics {
                 let now = environment::clock().now();
                 tokio::join!(
                     metrics.pending.refresh(&pool, now, threshold),
+                    metrics.projections.refresh(&pool),
                     watches.refresh_metrics()
                 );
             }

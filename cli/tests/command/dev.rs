@@ -37,22 +37,36 @@ impl Dev {
 
     /// As [`Self::start`], the API alone: nothing works on what is created.
     pub(crate) async fn start_api(data_dir: &Path) -> Self {
-        Self::start_api_on(data_dir, "0").await
+        Self::start_api_on_port(data_dir, "0").await
     }
 
     /// As [`Self::start_api`], on a port that is known to be free.
-    pub(crate) async fn start_api_on(data_dir: &Path, port: &str) -> Self {
+    pub(crate) async fn start_api_on_port(data_dir: &Path, port: &str) -> Self {
         Self::start_role(&["api"], data_dir, port).await
     }
 
+    /// As [`Self::start_api`], on a database that is there already.
+    pub(crate) async fn start_api_on(database_url: &str) -> Self {
+        let role = ["api", "--database-url", database_url];
+        Self::start_process(hyperfleet().args(role), "0").await
+    }
+
     async fn start_role(role: &[&str], data_dir: &Path, port: &str) -> Self {
-        let mut process = hyperfleet()
-            .args(role)
+        let mut command = hyperfleet();
+        command.args(role).arg("--data-dir").arg(data_dir);
+        Self::start_process(&mut command, port).await
+    }
+
+    /// Its process, for signals.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
+    async fn start_process(command: &mut Command, port: &str) -> Self {
+        let mut process = command
             .args(["--port", port, "--health-port", "0"])
             .args(["--metrics-port", "0"])
             .args(["--log-level", "warn"])
-            .arg("--data-dir")
-            .arg(data_dir)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -63,7 +77,7 @@ impl Dev {
                     return url.trim().to_owned();
                 }
             }
-            panic!("hyperfleet {role:?} ended before it printed its address");
+            panic!("hyperfleet ended before it printed its address");
         })
         .await
         .expect("it starts in time");

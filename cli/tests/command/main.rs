@@ -14,5 +14,8 @@ mod dev;
 mod faults;
 mod keyed_crash;
 mod lifecycle;
+mod rebuild;
+mod replay;
 mod shutdown;
+mod takeover;
 mod watch;

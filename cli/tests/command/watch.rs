@@ -53,7 +53,7 @@ async fn a_watch_goes_on_where_it_was_after_the_server_was_killed() {
         // Written while nobody reads, and then the server is gone.
         create(&dev, folder.path(), &names[1]).await;
         dev.kill().await;
-        dev = Dev::start_api_on(&data_dir, &port).await;
+        dev = Dev::start_api_on_port(&data_dir, &port).await;
         create(&dev, folder.path(), &names[2]).await;
         assert_eq!(added(&mut watch, 2).await, names[1..]);
     }

@@ -17,6 +17,29 @@ async fn five_events(store: &EventStore, id: &str) {
     }
 }
 
+/// What is wrong with a stream: asked for it alone, and by looking through all of them, which must agree.
+async fn verify(store: &EventStore, id: &str) -> Result<u64, ChainFault> {
+    let alone = store.verify_stream(&stream(id)).await.unwrap();
+    for limit in [1, 2, 100] {
+        let (mut faults, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.verify_page(after.as_ref(), limit).await.unwrap();
+            faults.extend(
+                page.faults
+                    .into_iter()
+                    .filter(|fault| fault.stream == stream(id)),
+            );
+            after = page.last;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(faults.first(), alone.as_ref().err(), "pages of {limit}");
+        assert!(faults.len() <= 1, "{faults:?}");
+    }
+    alone
+}
+
 async fn tamper(database: &TestDatabase, statement: &str) {
     let done = sqlx::query(statement)
         .execute(&database.pool)
@@ -63,9 +86,9 @@ async fn what_the_database_spells_differently_verifies() {
             .await
             .unwrap();
     }
-    let verified = store.verify_stream(&stream("a")).await.unwrap();
+    let verified = verify(&store, "a").await;
     assert_eq!(verified, Ok(spellings.len() as u64));
-    assert_eq!(store.verify_stream(&stream("none")).await.unwrap(), Ok(0));
+    assert_eq!(verify(&store, "none").await, Ok(0));
 }
 
 #[tokio::test]
@@ -84,7 +107,7 @@ async fn any_double_verifies_and_is_read_back() {
         .append(vec![one("a", 0, json!(doubles))])
         .await
         .unwrap();
-    let verified = store.verify_stream(&stream("a")).await.unwrap();
+    let verified = verify(&store, "a").await;
     assert_eq!(verified, Ok(1));
     // The database turns -0.0 and whole doubles into integers of the same value.
     let read: Vec<Option<f64>> = payloads(&store, "a").await[0]
@@ -127,7 +150,7 @@ async fn an_altered_event_is_named() {
             five_events(&store, "a").await;
         }
         tamper(&database, statement).await;
-        let verified = store.verify_stream(&stream("a")).await.unwrap();
+        let verified = verify(&store, "a").await;
         assert_eq!(
             verified,
             fault(sequence, ChainFaultKind::Altered),
@@ -142,13 +165,13 @@ async fn a_missing_event_is_named() {
     let store = open(&database).await;
     five_events(&store, "a").await;
     tamper(&database, "DELETE FROM events WHERE sequence = 5").await;
-    let cut = store.verify_stream(&stream("a")).await.unwrap();
+    let cut = verify(&store, "a").await;
     assert_eq!(cut, fault(5, ChainFaultKind::Missing));
     tamper(&database, "DELETE FROM events WHERE sequence = 2").await;
-    let holed = store.verify_stream(&stream("a")).await.unwrap();
+    let holed = verify(&store, "a").await;
     assert_eq!(holed, fault(2, ChainFaultKind::Missing));
     tamper(&database, "DELETE FROM events").await;
-    let emptied = store.verify_stream(&stream("a")).await.unwrap();
+    let emptied = verify(&store, "a").await;
     assert_eq!(emptied, fault(1, ChainFaultKind::Missing));
 }
 
@@ -158,10 +181,10 @@ async fn a_head_that_is_not_the_end_is_found() {
     let store = open(&database).await;
     five_events(&store, "a").await;
     tamper(&database, "UPDATE streams SET hash = '\\x00'").await;
-    let forged = store.verify_stream(&stream("a")).await.unwrap();
+    let forged = verify(&store, "a").await;
     assert_eq!(forged, fault(5, ChainFaultKind::HeadDiffers));
     tamper(&database, "DELETE FROM streams").await;
-    let headless = store.verify_stream(&stream("a")).await.unwrap();
+    let headless = verify(&store, "a").await;
     assert_eq!(headless, fault(5, ChainFaultKind::HeadDiffers));
 }
 
@@ -172,7 +195,7 @@ async fn a_stream_cannot_pass_for_another() {
     five_events(&store, "b").await;
     tamper(&database, "UPDATE events SET aggregate_id = 'a'").await;
     tamper(&database, "UPDATE streams SET aggregate_id = 'a'").await;
-    let moved = store.verify_stream(&stream("a")).await.unwrap();
+    let moved = verify(&store, "a").await;
     assert_eq!(moved, fault(1, ChainFaultKind::Altered));
 }
 

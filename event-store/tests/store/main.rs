@@ -15,5 +15,7 @@ mod cqrs;
 mod fixture;
 mod lost_answer;
 mod order;
+mod parking;
+mod portable;
 mod projection;
 mod receipts;

@@ -70,7 +70,7 @@ pub(super) async fn write(
 }
 
 /// Whether an event of that stored type makes its resource due at once.
-pub(super) fn is_urgent(event_type: &str) -> bool {
+pub(crate) fn is_urgent(event_type: &str) -> bool {
     !QUIET_EVENTS.contains(&event_type)
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hyperfleet_projections::replay::{rebuild, verify};
+use hyperfleet_projections::replay::{
+    self, ReadModel, RebuildError, RebuildOptions, Rebuilt, verify,
+};
 use hyperfleet_projections::run_catch_up;
 use hyperfleet_test_support::eventually;
 use hyperfleet_tests::app::{Report, TestApp};
@@ -45,6 +47,14 @@ async fn rows(app: &TestApp, sql: &str) -> Vec<Value> {
         .expect("the database answers")
 }
 
+async fn rebuild(app: &TestApp, model: ReadModel) -> Rebuilt {
+    let options = RebuildOptions::default();
+    let rebuilt = replay::rebuild(app.pool(), model, &options).await;
+    let rebuilt = rebuilt.expect("rebuilt");
+    assert!(rebuilt.is_live);
+    rebuilt
+}
+
 async fn read_models(app: &TestApp) -> Vec<Value> {
     let mut all = Vec::new();
     for sql in [
@@ -58,6 +68,29 @@ async fn read_models(app: &TestApp) -> Vec<Value> {
     all
 }
 
+/// Everything that the live tables have: columns, keys, indexes, triggers, settings.
+async fn structure(app: &TestApp) -> Vec<Value> {
+    let mut all = Vec::new();
+    for sql in [
+        "SELECT table_name, column_name, ordinal_position, data_type, collation_name, is_nullable,
+             column_default, generation_expression
+         FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 3",
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2",
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+         WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2",
+        "SELECT tgname, pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger
+         JOIN pg_class ON pg_class.oid = tgrelid
+         WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
+        "SELECT relname, reloptions FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL ORDER BY 1",
+        "SELECT table_name, grantee, privilege_type FROM information_schema.role_table_grants
+         WHERE table_schema = 'public' ORDER BY 1, 2, 3",
+    ] {
+        all.extend(rows(app, sql).await);
+    }
+    all
+}
+
 #[tokio::test]
 async fn the_read_models_equal_the_log_and_a_rebuild_changes_nothing() {
     let (app, _) = app_with_past().await;
@@ -65,10 +98,12 @@ async fn the_read_models_equal_the_log_and_a_rebuild_changes_nothing() {
     assert!(report.is_equal(), "{report:#?}");
     assert_eq!(report.resources, 5);
     let before = read_models(&app).await;
-    let rebuilt = rebuild(app.pool()).await.expect("rebuilt");
-    assert_eq!((rebuilt.resources, rebuilt.strangers), (5, 0));
-    assert_eq!(rebuilt.events, report.events);
+    let structure = structure(&app).await;
+    let rebuilt = rebuild(&app, ReadModel::ResourceView).await;
+    assert_eq!((rebuilt.resources, rebuilt.events), (5, report.events));
+    assert!(rebuilt.differences.is_equal(), "{rebuilt:#?}");
     assert_eq!(read_models(&app).await, before, "liveness included");
+    assert_eq!(self::structure(&app).await, structure);
 }
 
 #[tokio::test]
@@ -113,7 +148,7 @@ async fn lost_and_foreign_rows_are_found_and_repaired() {
             .expect("damaged");
         let report = verify(app.pool()).await.expect("verified");
         assert!(!report.is_equal(), "{damage} was not found");
-        rebuild(app.pool()).await.expect("rebuilt");
+        rebuild(&app, ReadModel::ResourceView).await;
         let report = verify(app.pool()).await.expect("verified");
         assert!(report.is_equal(), "{damage}: {report:#?}");
         app.get(&path).await.expect(200);
@@ -156,7 +191,8 @@ async fn the_fleet_summary_is_part_of_the_proof() {
         .expect("damaged");
     let report = verify(app.pool()).await.expect("verified");
     assert_eq!(report.difference_count, 1, "{report:#?}");
-    rebuild(app.pool()).await.expect("rebuilt");
+    let rebuilt = rebuild(&app, ReadModel::FleetSummary).await;
+    assert!(!rebuilt.differences.is_equal());
     eventually(
         Duration::from_secs(10),
         "the summary has caught up again",
@@ -166,4 +202,109 @@ async fn the_fleet_summary_is_part_of_the_proof() {
     assert!(verify(app.pool()).await.expect("verified").is_equal());
     shutdown.cancel();
     projection.await.expect("the projection ends");
+}
+
+#[tokio::test]
+async fn a_rebuild_follows_writers_and_can_be_rolled_back() {
+    let (app, path) = app_with_past().await;
+    let writer = app.beside().await;
+    let structure_before = structure(&app).await;
+    let done = CancellationToken::new();
+    let writing = async {
+        let mut number = 0;
+        while !done.is_cancelled() {
+            number += 1;
+            writer.cluster(&format!("while-{number}")).await;
+            let change = json!({"spec": {"number": number}});
+            writer.patch(&path, &change).await.expect(200);
+            // Liveness: the same report again, later.
+            let report = Report::new("dns", 2, "True").at(writer.seconds_ago(0));
+            writer.report(&path, &report).await;
+        }
+        number
+    };
+    let rebuilding = async {
+        for _ in 0..3 {
+            rebuild(&app, ReadModel::ResourceView).await;
+            rebuild(&app, ReadModel::FleetSummary).await;
+            for model in ReadModel::ALL {
+                let options = RebuildOptions::default();
+                let back = replay::roll_back(app.pool(), model, &options).await;
+                assert!(back.expect("rolled back").is_live);
+            }
+        }
+        done.cancel();
+    };
+    let (written, ()) = tokio::join!(writing, rebuilding);
+    let report = verify(app.pool()).await.expect("verified");
+    assert!(report.is_equal(), "{report:#?}");
+    let total = &app.get("clusters").await.expect(200).body["total"];
+    assert_eq!(*total, written + 2);
+    assert_eq!(structure(&app).await, structure_before);
+    for model in ReadModel::ALL {
+        assert!(
+            replay::drop_previous(app.pool(), model)
+                .await
+                .expect("dropped")
+        );
+        assert!(
+            !replay::drop_previous(app.pool(), model)
+                .await
+                .expect("dropped")
+        );
+        let options = RebuildOptions::default();
+        let none = replay::roll_back(app.pool(), model, &options).await;
+        assert!(matches!(none, Err(RebuildError::NoPrevious(_))), "{none:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_that_only_looks_changes_nothing() {
+    let (app, _) = app_with_past().await;
+    let damage = "UPDATE resources SET generation = 7 WHERE name = 'kept'";
+    sqlx::query(damage).execute(app.pool()).await.expect("done");
+    let before = read_models(&app).await;
+    let options = RebuildOptions {
+        is_dry_run: true,
+        ..RebuildOptions::default()
+    };
+    let rebuilt = replay::rebuild(app.pool(), ReadModel::ResourceView, &options).await;
+    let rebuilt = rebuilt.expect("built");
+    assert!(!rebuilt.is_live);
+    assert_eq!(rebuilt.differences.difference_count, 1, "{rebuilt:#?}");
+    assert_eq!(read_models(&app).await, before);
+    assert!(
+        !replay::abandon(app.pool(), ReadModel::ResourceView)
+            .await
+            .expect("asked")
+    );
+}
+
+#[tokio::test]
+async fn views_of_the_tables_are_named_and_other_migrations_refused() {
+    let (app, _) = app_with_past().await;
+    let (pool, options) = (app.pool(), RebuildOptions::default());
+    sqlx::raw_sql("CREATE VIEW names AS SELECT name FROM resources")
+        .execute(pool)
+        .await
+        .expect("made");
+    let refused = replay::rebuild(pool, ReadModel::ResourceView, &options).await;
+    let Err(RebuildError::Views(views)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(views, "names");
+    sqlx::raw_sql("DROP VIEW names")
+        .execute(pool)
+        .await
+        .expect("dropped");
+    rebuild(&app, ReadModel::ResourceView).await;
+    let newer = "INSERT INTO _sqlx_migrations
+         SELECT version + 1, description, installed_on, success, checksum, execution_time
+         FROM _sqlx_migrations ORDER BY version DESC LIMIT 1";
+    sqlx::query(newer).execute(pool).await.expect("done");
+    let refused = replay::roll_back(pool, ReadModel::ResourceView, &options).await;
+    assert!(
+        matches!(refused, Err(RebuildError::Migrated(_))),
+        "{refused:?}"
+    );
 }

@@ -6,7 +6,7 @@
 //! decoding, the resource as users see it. Reads are measured before writes, so that every round reads the same fleet.
 
 mod bare;
-mod client;
+pub(super) mod client;
 pub(super) mod fleet;
 pub(super) mod product;
 pub(super) mod scenario;
@@ -140,6 +140,9 @@ impl Bench {
 }
 
 /// Serves on a free port, as the product does, and returns where.
+///
+/// # Errors
+/// When there is no free port.
 pub(super) async fn serve(router: Router, shutdown: &CancellationToken) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

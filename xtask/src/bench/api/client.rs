@@ -69,7 +69,11 @@ pub(super) async fn measure(server: SocketAddr, requests: &Arc<Requests>) -> Res
     })
 }
 
-async fn connect(server: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
+/// A keep-alive connection.
+///
+/// # Errors
+/// When the server does not take it.
+pub(in crate::bench) async fn connect(server: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
     let stream = TcpStream::connect(server).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -99,7 +103,11 @@ async fn send(
     Ok(times)
 }
 
-async fn answered(
+/// Sends a request and reads the answer to its end.
+///
+/// # Errors
+/// When the connection breaks, or the answer has another status than expected.
+pub(in crate::bench) async fn answered(
     sender: &mut SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
     expected: StatusCode,

@@ -80,21 +80,48 @@ fn is_valid(number: usize) -> bool {
 
 async fn write(handler: &CommandHandler, number: usize) -> Result<String> {
     let id = UuidV7Source.new_id().to_string();
-    let target = Target {
-        kind: ServedKind::One(KIND.to_owned()),
-        id: id.clone(),
-        owner: None,
-        reach: Reach::default(),
-    };
+    let target = target(&id);
     for command in [create(&id, number), report(number)] {
-        let metadata = EventMetadata {
-            actor: ACTOR.to_owned(),
-            command: command.name().to_owned(),
-            ..EventMetadata::default()
-        };
-        handler.handle(&target, &command, &metadata).await?;
+        handle(handler, &target, &command).await?;
     }
     Ok(id)
+}
+
+async fn handle(handler: &CommandHandler, target: &Target, command: &Command) -> Result<()> {
+    let metadata = EventMetadata {
+        actor: ACTOR.to_owned(),
+        command: command.name().to_owned(),
+        ..EventMetadata::default()
+    };
+    handler.handle(target, command, &metadata).await?;
+    Ok(())
+}
+
+/// Reports on a cluster so often, each time the opposite of the time before.
+///
+/// # Errors
+/// When a report is not taken.
+pub(in crate::bench) async fn report_in_turns(
+    store: &EventStore,
+    id: &str,
+    times: usize,
+) -> Result<()> {
+    let handler = CommandHandler::new(store.clone(), Arc::new(Registry::builtin()));
+    let target = target(id);
+    for time in 0..times {
+        let number = if time.is_multiple_of(2) { 1 } else { NOT_VALID };
+        handle(&handler, &target, &report(number)).await?;
+    }
+    Ok(())
+}
+
+fn target(id: &str) -> Target {
+    Target {
+        kind: ServedKind::One(KIND.to_owned()),
+        id: id.to_owned(),
+        owner: None,
+        reach: Reach::default(),
+    }
 }
 
 fn create(id: &str, number: usize) -> Command {
