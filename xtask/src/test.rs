@@ -130,7 +130,7 @@ impl Parts {
         self.external.as_deref().or(private)
     }
 
-    fn print(&self) {
+    pub(crate) fn print(&self) {
         for part in &self.used {
             println!("part: {part}");
         }

@@ -2,6 +2,7 @@
 
 use super::exceptions::Exceptions;
 use super::finding::{File, Finding};
+use crate::rust_source::{is_test, outside_tests};
 
 /// Most lines of a file.
 pub(super) const FILE_LINES: usize = 600;
@@ -28,33 +29,14 @@ pub(super) fn check(file: &File, exceptions: &Exceptions) -> Vec<Finding> {
     )]
 }
 
-/// Whether the whole file is tests.
-fn is_test(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.starts_with("tests/") || path.contains("/tests/")
-}
-
-/// The lines outside inline test modules.
+/// How many lines are outside inline test modules.
 pub(super) fn code_lines(text: &str) -> usize {
-    let mut lines = text.lines().peekable();
-    let mut count = 0;
-    while let Some(line) = lines.next() {
-        let opens_module =
-            |next: &&str| next.trim_start().starts_with("mod ") && next.ends_with('{');
-        if line.trim() == "#[cfg(test)]" && lines.peek().is_some_and(opens_module) {
-            // Formatted code closes a module with the indentation that opened it.
-            let indentation = &line[..line.len() - line.trim_start().len()];
-            let end = format!("{indentation}}}");
-            lines.by_ref().find(|line| *line == end);
-        } else {
-            count += 1;
-        }
-    }
-    count
+    outside_tests(text).len()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{check, code_lines};
+    use super::check;
     use crate::check::exceptions::Exceptions;
     use crate::check::finding::File;
 
@@ -64,13 +46,6 @@ mod tests {
             &Exceptions::default(),
         )
         .len()
-    }
-
-    #[test]
-    fn inline_tests_do_not_count() {
-        let text = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {\n    }\n}\nfn c() {}\n";
-        assert_eq!(code_lines(text), 2);
-        assert_eq!(code_lines("#[cfg(test)]\nmod tests;\n"), 2);
     }
 
     #[test]
