@@ -10,7 +10,7 @@ use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use llvm_profparser::instrumentation_profile::types::InstrumentationProfile;
@@ -79,8 +79,7 @@ impl Counters {
     fn take_all(&mut self, folder: &Path, settled: Duration) -> Result<()> {
         for path in files(folder)? {
             let written = fs::metadata(&path).and_then(|metadata| metadata.modified())?;
-            let age = SystemTime::now().duration_since(written);
-            if age.unwrap_or_default() >= settled {
+            if written.elapsed().unwrap_or_default() >= settled {
                 self.take(&path)?;
             }
         }
