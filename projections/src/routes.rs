@@ -4,6 +4,7 @@ mod answer;
 mod fields;
 mod history;
 mod parameters;
+mod past;
 mod resources;
 mod statuses;
 mod summary;
@@ -18,6 +19,7 @@ use hyperfleet_domain::registry::{EntityDescriptor, Registry, ServedKind};
 use hyperfleet_event_store::EventStore;
 use sqlx::PgPool;
 
+pub use self::history::Exports;
 pub use self::parameters::{DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE};
 
 /// What the query routes need.
@@ -29,6 +31,8 @@ pub struct QueryState {
     pub store: EventStore,
     /// The registered kinds.
     pub registry: Arc<Registry>,
+    /// How many histories may be exported at a time.
+    pub exports: Exports,
 }
 
 /// What the routes of one kind, or of every kind, need: the kind, and the parent's on nested routes.
@@ -72,7 +76,7 @@ pub fn router(state: QueryState) -> Router {
         }
     }
     let fleet = Router::new()
-        .route(&format!("{BASE_PATH}/history"), get(history::by_name))
+        .route(&format!("{BASE_PATH}/history"), get(history::of_fleet))
         .route(&format!("{BASE_PATH}/summary"), get(summary::read))
         .with_state(state);
     router.merge(fleet)

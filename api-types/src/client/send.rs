@@ -106,22 +106,27 @@ pub(super) async fn send<B: Serialize + ?Sized>(
             body,
         });
     }
+    Err(refused(method, url, status, &body))
+}
+
+/// What an answer that is no success says.
+pub(super) fn refused(method: Method, url: Url, status: StatusCode, body: &[u8]) -> Error {
     let url = url.into();
-    if let Ok(problem) = serde_json::from_slice::<Problem>(&body) {
-        return Err(Error::Refused {
+    if let Ok(problem) = serde_json::from_slice::<Problem>(body) {
+        return Error::Refused {
             method,
             url,
             problem: Box::new(problem),
-        });
+        };
     }
-    let body = String::from_utf8_lossy(&body);
+    let body = String::from_utf8_lossy(body);
     let body = body.chars().take(ERROR_BODY_CHARACTERS).collect();
-    Err(Error::UnexpectedStatus {
+    Error::UnexpectedStatus {
         method,
         url,
         status,
         body,
-    })
+    }
 }
 
 #[cfg(test)]

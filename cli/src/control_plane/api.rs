@@ -16,6 +16,8 @@ use hyperfleet_command_api::{
     BuildInfo, CommandHandler, CommandMetrics, CommandState, SpecSchemas,
 };
 use hyperfleet_event_store::{EventStore, receipt};
+use hyperfleet_projections::refusals::{self, RefusalLog, RefusalMetrics};
+use hyperfleet_projections::routes::Exports;
 use hyperfleet_projections::{QueryState, run_catch_up};
 use hyperfleet_runtime::health::Health;
 use hyperfleet_runtime::http::{
@@ -54,6 +56,7 @@ pub(crate) struct Api {
     health: Server,
     metrics: Server,
     beside: Vec<JoinHandle<()>>,
+    refusals: RefusalLog,
     /// Ends the side servers.
     side: CancellationToken,
 }
@@ -76,13 +79,17 @@ impl Api {
         let (gate, routes) = guarded_routes(&options, command)?;
         let side = CancellationToken::new();
         let server = &configuration.server;
+        let refusal_metrics = RefusalMetrics::register(metrics)?;
+        let (sink, refusals) = RefusalLog::start(pool.clone(), refusal_metrics.clone());
         let http_options = HttpOptions {
             request_timeout: server.write_timeout,
             masked_headers: configuration.logging.masked_headers.clone(),
             is_quiet: false,
+            refusals: Some(sink),
         };
         let quiet = HttpOptions {
             is_quiet: true,
+            refusals: None,
             ..http_options.clone()
         };
         let place = |listen, what, shutdown: &CancellationToken, drain, options| Place {
@@ -120,6 +127,12 @@ impl Api {
         );
         let metrics_server = metrics_server.serve(router).await?;
         let mut beside = beside(&options, handler, &state)?;
+        beside.push(tokio::spawn(refusals::run_purge(
+            pool,
+            configuration.audit.refusal_retention,
+            refusal_metrics,
+            options.shutdown.clone(),
+        )));
         let ended = options.shutdown.clone();
         beside.push(tokio::spawn(
             async move { gate.keep_keys_fresh(ended).await },
@@ -130,6 +143,7 @@ impl Api {
             health,
             metrics: metrics_server,
             beside,
+            refusals,
             side,
         })
     }
@@ -149,6 +163,8 @@ impl Api {
     /// Waits until open requests have been answered, and ends the rest.
     pub(crate) async fn join(self) {
         self.api.join().await;
+        // Every request is answered, so nothing more is refused.
+        self.refusals.close().await;
         self.side.cancel();
         self.health.join().await;
         self.metrics.join().await;
@@ -222,6 +238,7 @@ fn routes(options: &ApiOptions<'_>, command: CommandState) -> Router {
         pool: options.store.pool().clone(),
         store: options.store.clone(),
         registry: Arc::clone(registry),
+        exports: Exports::default(),
     });
     let routes = queries
         .merge(hyperfleet_command_api::routes::router(command))

@@ -9,8 +9,10 @@ use super::KindState;
 use super::answer::{self, Answer, Failure};
 use super::fields::Fields;
 use super::parameters::{self, Ids, Parameters};
+use super::past;
 use super::walk::Walk;
 use crate::resource_view::{self, Filter, Versioned};
+use crate::time_travel;
 
 pub(crate) async fn list(
     State(state): State<KindState>,
@@ -28,7 +30,11 @@ pub(crate) async fn list_nested(
     uri: Uri,
     Query(parameters): Query<Parameters>,
 ) -> Answer {
-    require_parent(&state, &caller.scope, &parent_id).await?;
+    if past::time(&parameters)?.is_some() {
+        past::require_parent(&state, &caller.scope, &parent_id).await?;
+    } else {
+        require_parent(&state, &caller.scope, &parent_id).await?;
+    }
     list_filtered(&state, caller.scope, Some(parent_id), &uri, &parameters).await
 }
 
@@ -39,8 +45,17 @@ async fn list_filtered(
     uri: &Uri,
     parameters: &Parameters,
 ) -> Answer {
-    let walk = Walk::read(uri, parameters)?;
     let kind = listed_kind(state, parameters)?;
+    if let Some(time) = past::time(parameters)? {
+        let filter = time_travel::Filter {
+            kind,
+            owner_id,
+            name: parameters::text(parameters, "name")?.map(str::to_owned),
+            scope,
+        };
+        return past::list(&state.query, &filter, time, uri, parameters).await;
+    }
+    let walk = Walk::read(uri, parameters)?;
     let descriptor = state
         .kind
         .one()
@@ -76,6 +91,9 @@ pub(crate) async fn read(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Answer {
+    if past::is_asked(&parameters) {
+        return past::read(&state, &caller.scope, None, &id, &parameters).await;
+    }
     let found = require(&state, &caller.scope, &id, None).await?;
     answer::resource(&found, &Fields::of(&parameters)?, &headers)
 }
@@ -87,6 +105,10 @@ pub(crate) async fn read_nested(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Answer {
+    if past::is_asked(&parameters) {
+        past::require_parent(&state, &caller.scope, &parent_id).await?;
+        return past::read(&state, &caller.scope, Some(&parent_id), &id, &parameters).await;
+    }
     require_parent(&state, &caller.scope, &parent_id).await?;
     let found = require(&state, &caller.scope, &id, Some(&parent_id)).await?;
     answer::resource(&found, &Fields::of(&parameters)?, &headers)

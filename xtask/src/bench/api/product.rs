@@ -10,6 +10,7 @@ use hyperfleet_command_api::{BuildInfo, CommandMetrics, CommandState};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::EventStore;
 use hyperfleet_projections::QueryState;
+use hyperfleet_projections::routes::Exports;
 use hyperfleet_runtime::http::{self, HttpMetrics, Limits, RequestLimits};
 use hyperfleet_runtime::{Clock, SystemClock, UuidV7Source};
 
@@ -28,6 +29,7 @@ pub(super) fn router(store: &EventStore) -> Result<Router> {
         pool: store.pool().clone(),
         store: store.clone(),
         registry: Arc::clone(&registry),
+        exports: Exports::default(),
     });
     let state = CommandState::new(
         store.clone(),
