@@ -2,6 +2,7 @@
 //! number of the conformance case.
 
 mod access_matrix;
+mod audit;
 mod concurrency;
 mod conditional_requests;
 mod conformance_conditions;
@@ -39,3 +40,4 @@ mod search_model;
 mod search_plans;
 mod search_texts;
 mod tenant_isolation;
+mod time_travel;
