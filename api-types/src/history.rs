@@ -74,7 +74,7 @@ pub struct HistoryEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_address: Option<String>,
     /// The command that caused it.
-    pub command: String,
+    pub cause: String,
     /// Id of the request that caused it: the correlation id.
     pub request_id: String,
     /// Id of what directly caused it.

@@ -9,6 +9,8 @@ mod api;
 #[cfg(feature = "bench")]
 mod figure;
 #[cfg(feature = "bench")]
+mod history;
+#[cfg(feature = "bench")]
 mod load;
 #[cfg(feature = "bench")]
 mod store;
@@ -18,7 +20,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 /// The benchmarks: name and what it measures.
-const BENCHMARKS: [(&str, &str); 2] = [
+const BENCHMARKS: [(&str, &str); 3] = [
     (
         "store",
         "appends per second, against pgbench and postgres-es",
@@ -26,6 +28,10 @@ const BENCHMARKS: [(&str, &str); 2] = [
     (
         "api",
         "requests per second and latency, reads against a bare handler with the same statements",
+    ),
+    (
+        "history",
+        "latency of histories and past states over a long log",
     ),
 ];
 
@@ -35,11 +41,18 @@ const DEFAULT_CLUSTERS: u32 = 10_000;
 /// Clusters of the benchmark `api`. Fewer would make pages and searches empty.
 const CLUSTERS: std::ops::RangeInclusive<i64> = 1_000..=1_000_000;
 
+/// Events of the benchmark `history` when nobody says otherwise.
+const DEFAULT_EVENTS: u32 = 2_000_000;
+
+/// Events of the benchmark `history`. Fewer fit into the shortest stretch that is asked for.
+const EVENTS: std::ops::RangeInclusive<i64> = 20_000..=100_000_000;
+
 /// Measure the product against a baseline of the same run.
 ///
 /// Prints one line per figure: name, value with unit, ratio to the baseline, target, ok or short.
 /// Benchmarks: store (appends per second, against pgbench and postgres-es); api (requests per second and
-/// latency, reads against a bare handler with the same statements).
+/// latency, reads against a bare handler with the same statements); history (latency of histories and past
+/// states over a long log).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which benchmark.
@@ -48,6 +61,9 @@ pub(crate) struct Arguments {
     /// How many clusters the API serves; for `api`.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CLUSTERS, value_parser = clap::value_parser!(u32).range(CLUSTERS))]
     clusters: u32,
+    /// How many events the log has; for `history`.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_EVENTS, value_parser = clap::value_parser!(u32).range(EVENTS))]
+    events: u32,
     /// Exit with 1 when a figure is short of its target.
     #[arg(long)]
     check: bool,
@@ -65,7 +81,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     measuring
         .args(["run", "--quiet", "--release", "--package", "xtask"])
         .args(["--features", "bench", "--", "bench", &arguments.name])
-        .args(["--clusters", &arguments.clusters.to_string()]);
+        .args(["--clusters", &arguments.clusters.to_string()])
+        .args(["--events", &arguments.events.to_string()]);
     if arguments.check {
         measuring.arg("--check");
     }
@@ -103,6 +120,7 @@ fn figures(arguments: &Arguments) -> Result<Vec<figure::Figure>> {
     match arguments.name.as_str() {
         "store" => store::run(),
         "api" => api::run(arguments.clusters),
+        "history" => history::run(arguments.events),
         name => anyhow::bail!("there is no benchmark {name:?}"),
     }
 }

@@ -216,7 +216,7 @@ fn entry(event: Selected, told: Told) -> HistoryEntry {
         event_type: event.event_type,
         actor: metadata.actor,
         source_address: metadata.source_address,
-        command: metadata.command,
+        cause: metadata.command,
         request_id: metadata.correlation_id,
         causation_id: metadata.causation_id,
         trace_id,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use hyperfleet_runtime::http::{RefusalSink, RefusedRequest};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -22,6 +23,9 @@ const BATCH: usize = 500;
 
 /// Between two attempts to write a batch that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the database's clock is taken to run like this process's.
+const TIMES_LAST: Duration = Duration::from_mins(1);
 
 /// How long writing what is left may take when the server stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,6 +54,7 @@ impl RefusalLog {
             queued,
             metrics,
             closing: closing.clone(),
+            times: Times::default(),
         };
         let log = Self {
             closing,
@@ -102,6 +107,33 @@ struct Writer {
     queued: mpsc::Receiver<Row>,
     metrics: RefusalMetrics,
     closing: CancellationToken,
+    times: Times,
+}
+
+/// The database's clock, by which events are recorded too, at a moment of this process. Refusals that
+/// are told from one such moment keep their order, however long a batch takes.
+#[derive(Debug, Default)]
+struct Times {
+    known: Option<(Instant, DateTime<Utc>)>,
+}
+
+impl Times {
+    /// The database's time of a moment.
+    async fn of(&mut self, pool: &PgPool) -> Result<(Instant, DateTime<Utc>), sqlx::Error> {
+        let fresh = self.known.filter(|(at, _)| at.elapsed() < TIMES_LAST);
+        if let Some(known) = fresh {
+            return Ok(known);
+        }
+        // A connection first, so that waiting for one does not count.
+        let mut connection = pool.acquire().await?;
+        let asked = Instant::now();
+        let time = sqlx::query_scalar("SELECT clock_timestamp()")
+            .fetch_one(&mut *connection)
+            .await?;
+        let known = (asked + asked.elapsed() / 2, time);
+        self.known = Some(known);
+        Ok(known)
+    }
 }
 
 impl Writer {
@@ -142,9 +174,9 @@ impl Writer {
     }
 
     /// Writes a batch and empties it, however long that takes; when the log is closed, at most once.
-    async fn write(&self, batch: &mut Vec<Row>) {
+    async fn write(&mut self, batch: &mut Vec<Row>) {
         while !batch.is_empty() {
-            let Err(error) = insert(&self.pool, batch).await else {
+            let Err(error) = self.insert(batch).await else {
                 self.metrics.recorded.inc_by(batch.len() as u64);
                 batch.clear();
                 return;
@@ -160,28 +192,42 @@ impl Writer {
     }
 }
 
+impl Writer {
+    async fn insert(&mut self, rows: &[Row]) -> Result<(), sqlx::Error> {
+        let known = self.times.of(&self.pool).await?;
+        insert(&self.pool, rows, known).await
+    }
+}
+
 const INSERT: &str = "
 INSERT INTO audit_refusals (recorded_at, is_anonymous, actor, source_address, tenancy, method, route,
     path, resource_id, status, code, detail, request_id, trace_id, suppressed)
-SELECT clock_timestamp() - age * interval '1 second', is_anonymous, actor, source_address, tenancy,
+SELECT recorded_at, is_anonymous, actor, source_address, tenancy,
     method, route, path, resource_id, status, code, detail, request_id, trace_id, suppressed
-FROM UNNEST($1::double precision[], $2::boolean[], $3::text[], $4::text[], $5::jsonb[], $6::text[],
+FROM UNNEST($1::timestamptz[], $2::boolean[], $3::text[], $4::text[], $5::jsonb[], $6::text[],
     $7::text[], $8::text[], $9::text[], $10::integer[], $11::text[], $12::text[], $13::text[],
     $14::text[], $15::bigint[]) WITH ORDINALITY
-    AS refused (age, is_anonymous, actor, source_address, tenancy, method, route, path, resource_id,
+    AS refused (recorded_at, is_anonymous, actor, source_address, tenancy, method, route, path, resource_id,
         status, code, detail, request_id, trace_id, suppressed, place)
 ORDER BY place";
 
-async fn insert(pool: &PgPool, rows: &[Row]) -> Result<(), sqlx::Error> {
-    let now = Instant::now();
+async fn insert(
+    pool: &PgPool,
+    rows: &[Row],
+    (known, time): (Instant, DateTime<Utc>),
+) -> Result<(), sqlx::Error> {
     let texts = |read: fn(&Row) -> &str| rows.iter().map(read).collect::<Vec<_>>();
     let optional = |read: fn(&Row) -> Option<&str>| rows.iter().map(read).collect::<Vec<_>>();
-    let ages: Vec<f64> = rows
+    let times: Vec<DateTime<Utc>> = rows
         .iter()
-        .map(|row| now.saturating_duration_since(row.refused_at).as_secs_f64())
+        .map(|row| {
+            let later = row.refused_at.saturating_duration_since(known);
+            let earlier = known.saturating_duration_since(row.refused_at);
+            time + later - earlier
+        })
         .collect();
     sqlx::query(INSERT)
-        .bind(ages)
+        .bind(times)
         .bind(rows.iter().map(|row| row.is_anonymous).collect::<Vec<_>>())
         .bind(texts(|row| &row.actor))
         .bind(optional(|row| row.source_address.as_deref()))

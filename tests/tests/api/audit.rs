@@ -393,7 +393,7 @@ async fn what_is_queued_when_the_log_is_closed_is_written() {
         ..Default::default()
     };
     let router = hyperfleet_runtime::http::layered_with(
-        axum::Router::new(),
+        axum::Router::new().route("/known", axum::routing::get(async || "")),
         std::sync::Arc::clone(&app.clock) as _,
         std::sync::Arc::new(hyperfleet_runtime::UuidV7Source),
         &options,

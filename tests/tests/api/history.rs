@@ -43,7 +43,7 @@ async fn every_event_says_who_why_and_what_changed() {
         assert!(entry["time"].is_string() && entry["position"].is_u64());
     }
     assert_eq!(entries[0]["type"], "hyperfleet.resource.created");
-    assert_eq!(entries[0]["command"], "CreateResource");
+    assert_eq!(entries[0]["cause"], "CreateResource");
     assert_eq!(entries[0]["request_id"], created.header("x-request-id"));
     assert_eq!(change(&entries[0], "/name")["to"], "abc");
     assert_eq!(entries[0]["generation_before"], Value::Null);
@@ -162,7 +162,7 @@ async fn what_cannot_be_asked_is_told_by_name() {
     let token = app.get("history?page_token=x").await;
     token.expect_problem(
         400,
-        "VAL-006",
+        "VAL-005",
         "invalid page_token: it is not a token of this API",
     );
 }

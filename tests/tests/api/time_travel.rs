@@ -316,7 +316,7 @@ async fn what_is_no_moment_of_the_past_is_told_why() {
         .await;
     both.expect_problem(
         400,
-        "VAL-006",
+        "VAL-005",
         "at and version cannot be used together: each names a moment",
     );
     let at = "at=2020-01-01T00:00:00Z";

@@ -8,7 +8,7 @@
 mod bare;
 mod client;
 mod fleet;
-mod product;
+pub(super) mod product;
 mod scenario;
 
 use std::collections::BTreeMap;

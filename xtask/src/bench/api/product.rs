@@ -19,7 +19,7 @@ const COMPONENT: &str = "api";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The routes of the built-in kinds, with the default identity and limits.
-pub(super) fn router(store: &EventStore) -> Result<Router> {
+pub(in crate::bench) fn router(store: &EventStore) -> Result<Router> {
     let registry = Arc::new(Registry::builtin());
     let metrics = prometheus::Registry::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
