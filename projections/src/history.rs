@@ -126,6 +126,18 @@ pub async fn page(
     Ok(Events { entries, next })
 }
 
+/// How the database would look for a page, line by line as EXPLAIN says it.
+///
+/// # Errors
+/// When the database cannot answer.
+pub async fn plan(pool: &PgPool, filter: &Filter, part: Part) -> Result<Vec<String>, Error> {
+    let bounds = position::bounds(pool, filter.from, filter.to).await?;
+    Selection::new(pool, filter, part, bounds)
+        .await?
+        .plan(pool)
+        .await
+}
+
 /// How many events a filter lets through, up to a mark. Every one is looked at: for the history of
 /// one resource.
 ///

@@ -90,6 +90,16 @@ impl<'a> Selection<'a> {
         Ok((selected, next))
     }
 
+    /// How the database would look for the page, line by line as EXPLAIN says it.
+    pub(super) async fn plan(&self, pool: &PgPool) -> Result<Vec<String>, Error> {
+        let mut binds = Binds::default();
+        let sql = format!("EXPLAIN (COSTS OFF) {}", self.sql(&mut binds));
+        let query = binds.query(&sql).persistent(false);
+        let rows = query.fetch_all(pool).await?;
+        let lines = rows.iter().map(|row| row.try_get(0));
+        Ok(lines.collect::<Result<_, _>>()?)
+    }
+
     /// How many events there are. For few resources.
     pub(super) async fn count(&self, pool: &PgPool) -> Result<u64, Error> {
         let mut binds = Binds::default();

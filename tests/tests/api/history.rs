@@ -1,5 +1,7 @@
 //! Histories: complete, explained, and there after the resource is gone.
 
+use hyperfleet_projections::history::{self, Filter, Part};
+use hyperfleet_runtime::http::TenantScope;
 use hyperfleet_tests::app::{Answer, Report, TestApp};
 use serde_json::{Value, json};
 
@@ -423,6 +425,92 @@ async fn a_past_range_never_changes_while_others_write() {
             .take(items.len().max(1))
             .collect();
         assert_eq!(range, items.iter().collect::<Vec<_>>(), "up to {through}");
+    }
+}
+
+/// A log of 30,000 events of 3,000 resources, made by the database: every tenth resource is a node pool.
+const MANY_EVENTS: &str = "
+INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
+    position, recorded_at, hash)
+SELECT 'resource', 'r' || stream, sequence,
+    'hyperfleet.resource.' || CASE sequence WHEN 1 THEN 'created' ELSE 'spec_changed' END, '1',
+    jsonb_build_object('kind', CASE stream % 10 WHEN 0 THEN 'NodePool' ELSE 'Cluster' END,
+        'name', 'n' || stream, 'tenancy', jsonb_build_object('org', 'o' || stream % 100)),
+    jsonb_build_object('actor', 'a' || stream % 500, 'correlation_id', stream || '/' || sequence),
+    sequence * 3000 + stream, now() - interval '1 day' + (sequence * 3000 + stream) * interval '1 s', ''
+FROM generate_series(1, 3000) AS stream, generate_series(1, 10) AS sequence";
+
+#[tokio::test]
+async fn every_filter_is_answered_from_an_index() {
+    let app = TestApp::start().await;
+    let pool = app.pool();
+    for statement in [MANY_EVENTS, "ANALYZE"] {
+        sqlx::raw_sql(statement).execute(pool).await.expect("a log");
+    }
+    let mark = history::mark(pool).await.expect("a mark");
+    let scope = TenantScope::of([("org".to_owned(), "o7".to_owned())].into());
+    let hour_ago = chrono::DateTime::from_timestamp(0, 0);
+    let all = Filter::default();
+    let filters = [
+        all.clone(),
+        Filter {
+            kind: Some("Cluster".to_owned()),
+            ..all.clone()
+        },
+        Filter {
+            kind: Some("Nope".to_owned()),
+            ..all.clone()
+        },
+        Filter {
+            name: Some("n7".to_owned()),
+            ..all.clone()
+        },
+        Filter {
+            labels: vec![("a".to_owned(), "b".to_owned())],
+            ..all.clone()
+        },
+        Filter {
+            actor: Some("a7".to_owned()),
+            ..all.clone()
+        },
+        Filter {
+            types: vec!["hyperfleet.resource.removed".to_owned()],
+            ..all.clone()
+        },
+        Filter {
+            request_id: Some("7/7".to_owned()),
+            ..all.clone()
+        },
+        Filter {
+            from: hour_ago,
+            to: hour_ago,
+            ..all.clone()
+        },
+        Filter {
+            resource_id: Some("r7".to_owned()),
+            generation: Some(1),
+            ..all.clone()
+        },
+        Filter {
+            scope,
+            ..all.clone()
+        },
+    ];
+    for filter in filters {
+        for (descending, after) in [(false, None), (true, Some(mark / 2))] {
+            let part = Part {
+                descending,
+                after,
+                offset: 0,
+                size: 20,
+                mark,
+            };
+            let plan = history::plan(pool, &filter, part)
+                .await
+                .expect("a plan")
+                .join("\n");
+            assert!(!plan.contains("Seq Scan on events"), "{filter:?}\n{plan}");
+        }
     }
 }
 

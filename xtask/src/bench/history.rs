@@ -1,7 +1,7 @@
 //! Histories and past states over a long log: how long each answer takes, through every layer of the API.
 //!
 //! The log is made by the database itself: streams of 20 events with valid payloads, interleaved, recorded over
-//! the last year. Requests come one after the other, at random resources and times, so that a latency is that of
+//! the last day. Requests come one after the other, at random resources and times, so that a latency is that of
 //! the work and not of waiting.
 
 mod log;

@@ -7,8 +7,9 @@ use sqlx::PgPool;
 /// Events of each stream: created, and then changes of the spec, reports and conditions in turn.
 const EVENTS_OF_A_STREAM: u32 = 20;
 
-/// Over how long the log was recorded.
-const SPAN_SECONDS: u32 = 365 * 86_400;
+/// Over how long the log was recorded: two million events are 23 a second then, so that a time has hundreds of
+/// neighbours that may have overtaken each other.
+const SPAN_SECONDS: u32 = 86_400;
 
 /// The `$1`-th events of `$2` streams, in the middle of everything that streams say.
 const EVENTS: &str = "
