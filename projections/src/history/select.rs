@@ -5,6 +5,8 @@
 //! resource looked up. The second is quick exactly where the first is not: when many resources match,
 //! so do many events. A walk that meets few nevertheless ends after [`SCAN_LIMIT`] events.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, Utc};
 use hyperfleet_domain::metadata::EventMetadata;
 use serde_json::json;
@@ -19,7 +21,7 @@ use crate::statement::{Bind, Binds};
 
 /// Up to how many resources are few. Each costs one look-up for a page; of a fleet of 100,000, more
 /// than so many are one in 200, so that a page of 100 is met within 20,000 events.
-const FEW_RESOURCES: usize = 500;
+const FEW_RESOURCES: u32 = 500;
 
 /// Events that one page may look at: some tens of milliseconds.
 const SCAN_LIMIT: i64 = 20_000;
@@ -311,20 +313,21 @@ fn resources(filter: &Filter, binds: &mut Binds) -> String {
         let labels: serde_json::Map<_, _> =
             labels.map(|(key, value)| (key, json!(value))).collect();
         let labels = binds.add(Bind::Json(labels.into()));
-        sql.push_str(&format!(
+        let _ = write!(
+            sql,
             " JOIN resources ON resources.id = lived.resource_id AND resources.labels @> {labels}"
-        ));
+        );
     }
     sql.push_str(" WHERE true");
     let columns = [("kind", &filter.kind), ("name", &filter.name)];
     for (column, value) in columns {
         if let Some(value) = value {
-            sql.push_str(&format!(" AND lived.{column} = {}", binds.text(value)));
+            let _ = write!(sql, " AND lived.{column} = {}", binds.text(value));
         }
     }
     if !filter.scope.is_everything() {
         let dimensions = binds.add(Bind::Json(json!(filter.scope.dimensions())));
-        sql.push_str(&format!(" AND lived.tenancy @> {dimensions}"));
+        let _ = write!(sql, " AND lived.tenancy @> {dimensions}");
     }
     sql
 }
@@ -333,11 +336,11 @@ fn resources(filter: &Filter, binds: &mut Binds) -> String {
 async fn few(pool: &PgPool, filter: &Filter) -> Result<Option<Vec<String>>, Error> {
     let mut binds = Binds::default();
     let lived = resources(filter, &mut binds);
-    let limit = binds.add(Bind::Integer(FEW_RESOURCES as i64 + 1));
+    let limit = binds.add(Bind::Integer(i64::from(FEW_RESOURCES) + 1));
     let sql = format!("SELECT lived.resource_id FROM {lived} LIMIT {limit}");
     let query = binds.query(&sql).persistent(false);
     let rows = query.fetch_all(pool).await?;
-    if rows.len() > FEW_RESOURCES {
+    if rows.len() > FEW_RESOURCES as usize {
         return Ok(None);
     }
     let ids = rows.iter().map(|row| row.try_get("resource_id"));

@@ -94,7 +94,7 @@ async fn of_one(state: &KindState, id: &str, owner_id: Option<&str>, call: &Call
 
 async fn answer(state: &QueryState, asked: Asked, call: &Call) -> Answer {
     if export::is_wanted(&call.headers) {
-        return export::answer(state, asked);
+        return Ok(export::answer(state, asked));
     }
     if asked.by_number {
         return numbered(state, &asked).await;

@@ -140,6 +140,9 @@ impl Served {
     }
 }
 
+/// Method, path, headers and body of a request, and the status of its answer.
+type Request<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], &'a str, u16);
+
 /// Sends a round of good and bad changes.
 async fn round(served: &Served, number: usize, sent: &mut Vec<Sent>) {
     let editor = served.token("editor");
@@ -168,7 +171,6 @@ async fn round(served: &Served, number: usize, sent: &mut Vec<Sent>) {
     let child = json!({"kind": "NodePool", "name": "workers", "spec": {}}).to_string();
     let statuses = format!("{path}/statuses");
     let forced = format!("{path}/force-delete");
-    type Request<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], &'a str, u16);
     let requests: Vec<Request<'_>> = vec![
         (Method::PATCH, &path, &editor, &patch, 200),
         (Method::PATCH, &path, &[], &patch, 401),

@@ -5,6 +5,9 @@ use hyperfleet_runtime::http::TenantScope;
 use hyperfleet_tests::app::{Answer, Report, TestApp};
 use serde_json::{Value, json};
 
+/// What holds for the events that a filter lets through.
+type Holds<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
+
 fn entries(answer: &Answer) -> &Vec<Value> {
     answer.body["items"].as_array().expect("items")
 }
@@ -248,14 +251,13 @@ async fn a_walk_over_the_fleet_meets_every_event_once_in_either_direction() {
 #[tokio::test]
 async fn each_filter_lets_through_what_it_says() {
     let app = TestApp::start().await;
-    let (one, two) = fleet(&app).await;
+    let (one, _) = fleet(&app).await;
     let all = walk(&app, "history?order=asc", 100).await;
     let middle = all[all.len() / 2]["time"]
         .as_str()
         .expect("a time")
         .to_owned();
     let request = all[0]["request_id"].as_str().expect("an id").to_owned();
-    type Holds<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
     let member = |name: &'static str, value: Value| -> Holds<'_> {
         Box::new(move |item: &Value| item[name] == value)
     };
@@ -308,6 +310,13 @@ async fn each_filter_lets_through_what_it_says() {
             assert_eq!(down, wanted, "{query}, newest first");
         }
     }
+}
+
+#[tokio::test]
+async fn the_history_of_one_resource_is_its_part_of_the_fleets() {
+    let app = TestApp::start().await;
+    let (one, two) = fleet(&app).await;
+    let all = walk(&app, "history?order=asc", 100).await;
     for id in [one, two] {
         let wanted: Vec<&Value> = all
             .iter()

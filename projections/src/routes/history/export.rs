@@ -23,7 +23,6 @@ use super::merge::{self, Cursor};
 use crate::error::Error;
 use crate::history::{self, Folds};
 use crate::routes::QueryState;
-use crate::routes::answer::Answer;
 
 /// Exports at a time: each keeps a connection of the pool busy most of the time.
 const MAX_EXPORTS: usize = 4;
@@ -55,9 +54,9 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 }
 
 /// 200 with every item, one for each line.
-pub(super) fn answer(state: &QueryState, mut asked: Asked) -> Answer {
+pub(super) fn answer(state: &QueryState, mut asked: Asked) -> Response {
     let Ok(place) = Arc::clone(&state.exports.0).try_acquire_owned() else {
-        return Ok(too_many());
+        return too_many();
     };
     asked.page.size = PAGE_SIZE;
     let export = Export {
@@ -84,7 +83,7 @@ pub(super) fn answer(state: &QueryState, mut asked: Asked) -> Answer {
         (CONTENT_TYPE, HeaderValue::from_static(NDJSON_MEDIA_TYPE)),
         (VARY, HeaderValue::from_static("Authorization, Accept")),
     ];
-    Ok((headers, Body::from_stream(lines)).into_response())
+    (headers, Body::from_stream(lines)).into_response()
 }
 
 fn too_many() -> Response {
