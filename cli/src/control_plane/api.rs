@@ -21,7 +21,7 @@ use hyperfleet_projections::routes::Exports;
 use hyperfleet_projections::{QueryState, run_catch_up};
 use hyperfleet_runtime::health::Health;
 use hyperfleet_runtime::http::{
-    self, HttpListener, HttpMetrics, HttpOptions, Limits, RequestLimits,
+    self, HttpListener, HttpMetrics, HttpOptions, Limits, RefusalSink, RequestLimits,
 };
 use hyperfleet_runtime::tls::{self, TlsListener};
 use sqlx::PgPool;
@@ -79,8 +79,7 @@ impl Api {
         let (gate, routes) = guarded_routes(&options, command)?;
         let side = CancellationToken::new();
         let server = &configuration.server;
-        let refusal_metrics = RefusalMetrics::register(metrics)?;
-        let (sink, refusals) = RefusalLog::start(pool.clone(), refusal_metrics.clone());
+        let (sink, refusals, purging) = audit(&options)?;
         let http_options = HttpOptions {
             request_timeout: server.write_timeout,
             masked_headers: configuration.logging.masked_headers.clone(),
@@ -127,16 +126,8 @@ impl Api {
         );
         let metrics_server = metrics_server.serve(router).await?;
         let mut beside = beside(&options, handler, &state)?;
-        beside.push(tokio::spawn(refusals::run_purge(
-            pool,
-            configuration.audit.refusal_retention,
-            refusal_metrics,
-            options.shutdown.clone(),
-        )));
-        let ended = options.shutdown.clone();
-        beside.push(tokio::spawn(
-            async move { gate.keep_keys_fresh(ended).await },
-        ));
+        beside.push(purging);
+        beside.push(keep_keys_fresh(gate, options.shutdown.clone()));
         state.ready();
         Ok(Self {
             api,
@@ -244,6 +235,24 @@ fn routes(options: &ApiOptions<'_>, command: CommandState) -> Router {
         .merge(hyperfleet_command_api::routes::router(command))
         .merge(hyperfleet_command_api::routes::openapi_router(&document));
     http::compressed(routes, BASE_PATH)
+}
+
+fn keep_keys_fresh(gate: Arc<Gate>, shutdown: CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(async move { gate.keep_keys_fresh(shutdown).await })
+}
+
+/// Starts writing what is refused, and removing what is too old.
+fn audit(options: &ApiOptions<'_>) -> anyhow::Result<(RefusalSink, RefusalLog, JoinHandle<()>)> {
+    let metrics = RefusalMetrics::register(options.metrics)?;
+    let pool = options.store.pool();
+    let (sink, log) = RefusalLog::start(pool.clone(), metrics.clone());
+    let purging = tokio::spawn(refusals::run_purge(
+        pool.clone(),
+        options.configuration.audit.refusal_retention,
+        metrics,
+        options.shutdown.clone(),
+    ));
+    Ok((sink, log, purging))
 }
 
 /// Starts what runs until shutdown without serving anybody.

@@ -122,7 +122,7 @@ async fn delete(dev: &Dev) {
     let lines = dev
         .ok(&["history", "cluster", "--type", "created", "-o", "ndjson"])
         .await;
-    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(first["source_address"], "127.0.0.1");
     for subject in [
         ["history", "cluster", "blue-1"],
