@@ -82,6 +82,8 @@ pub(crate) enum Command {
     /// Create resources from a file
     Create(CreateArguments),
     /// Show one or many resources
+    // `--version` names a version of a resource there.
+    #[command(disable_version_flag = true)]
     Get(GetArguments),
     /// Show everything about a resource: spec, conditions, adapters, children, recent events
     Describe(DescribeArguments),
