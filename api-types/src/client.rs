@@ -9,6 +9,7 @@ mod conditional;
 mod credentials;
 mod error;
 pub mod event_stream;
+mod history;
 mod send;
 mod watch;
 
@@ -19,10 +20,11 @@ use serde::Serialize;
 
 pub use self::credentials::Credentials;
 pub use self::error::Error;
+pub use self::history::{HistoryLines, HistoryOf};
 pub use self::watch::{Watch, WatchEvent, WatchOptions};
 use crate::{
-    AdapterStatus, AdapterStatusCreateRequest, AdapterStatusList, ForceDeleteRequest, History,
-    Resource, ResourceCreateRequest, ResourceList, ResourcePatchRequest, VersionDocument,
+    AdapterStatus, AdapterStatusCreateRequest, AdapterStatusList, ForceDeleteRequest, Resource,
+    ResourceCreateRequest, ResourceList, ResourcePatchRequest, VersionDocument,
 };
 
 /// How long a request may take as a whole: longer than the server's own limit of 30 seconds, so
@@ -88,6 +90,8 @@ pub struct ListOptions {
     pub name: Option<String>,
     /// Only what a search finds, in the API's search language.
     pub search: Option<String>,
+    /// The resources that lived at that time, RFC 3339, as they were.
+    pub at: Option<String>,
 }
 
 impl ListOptions {
@@ -98,6 +102,7 @@ impl ListOptions {
         query.extend(self.order.clone().map(|order| ("order", order)));
         query.extend(self.name.clone().map(|name| ("name", name)));
         query.extend(self.search.clone().map(|search| ("search", search)));
+        query.extend(self.at.clone().map(|at| ("at", at)));
         query
     }
 }
@@ -332,39 +337,6 @@ impl Client {
             return Ok(None);
         }
         answer.decode().map(Some)
-    }
-
-    /// The recorded events of one resource, also when it is gone.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn history(
-        &self,
-        collection: &Collection,
-        id: &str,
-        options: &ListOptions,
-    ) -> Result<History, Error> {
-        let url = self.url(&collection.path(&[id, "history"]), &options.query());
-        self.read(Method::GET, url, None::<&()>).await
-    }
-
-    /// The recorded events of every resource that ever had that kind and name, also of those that
-    /// are gone.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn history_by_name(
-        &self,
-        kind: &str,
-        name: &str,
-        options: &ListOptions,
-    ) -> Result<History, Error> {
-        let mut query = options.query();
-        query.retain(|(key, _)| *key != "name");
-        query.push(("kind", kind.to_owned()));
-        query.push(("name", name.to_owned()));
-        self.read(Method::GET, self.url(&["history"], &query), None::<&()>)
-            .await
     }
 
     /// A document of the API by its path below the base path, e.g. `["summary"]`.

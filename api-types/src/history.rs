@@ -1,21 +1,52 @@
-//! History: the recorded events of resources, each with what it changed.
+//! History: the recorded events of resources, each with what it changed, and the changes that were refused.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One page of recorded events, oldest first.
+/// Media type of histories as lines: one JSON document for each item, in order.
+pub const NDJSON_MEDIA_TYPE: &str = "application/x-ndjson";
+
+/// Part of a history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct History {
-    /// The events of this page.
-    pub items: Vec<HistoryEntry>,
-    /// Number of this page, from 1.
-    pub page: u32,
+    /// The items of this page.
+    pub items: Vec<HistoryItem>,
+    /// Number of this page, from 1; omitted where a history is walked by token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
     /// Number of items in this page (not the size asked for).
     pub size: u32,
-    /// Number of events on all pages.
-    pub total: u64,
+    /// Number of items on all pages; omitted where a history is walked by token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// The position up to which this answer is about the log. What is at or below it never changes.
+    pub through_position: u64,
+    /// How to go on; omitted on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+/// Something that was done, or refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum HistoryItem {
+    /// A recorded event.
+    Accepted(Box<HistoryEntry>),
+    /// A refused request to change something.
+    Refused(Box<RefusedChange>),
+}
+
+impl HistoryItem {
+    /// The event, if it is one.
+    pub fn into_entry(self) -> Option<HistoryEntry> {
+        match self {
+            Self::Accepted(entry) => Some(*entry),
+            Self::Refused(_) => None,
+        }
+    }
 }
 
 /// One recorded event of one resource.
@@ -28,7 +59,7 @@ pub struct HistoryEntry {
     pub kind: String,
     /// Name of the resource.
     pub name: String,
-    /// Number of the event in the resource's own history, from 1.
+    /// Number of the event in the resource's own history, from 1: the resource's version after it.
     pub sequence: u64,
     /// Number of the event in the history of the whole fleet.
     pub position: u64,
@@ -39,14 +70,28 @@ pub struct HistoryEntry {
     pub event_type: String,
     /// Who caused it.
     pub actor: String,
+    /// The network address that the request came from, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_address: Option<String>,
     /// The command that caused it.
     pub cause: String,
-    /// Id of the request that caused it.
+    /// Id of the request that caused it: the correlation id.
     pub request_id: String,
+    /// Id of what directly caused it.
+    pub causation_id: String,
+    /// Trace of the request (W3C trace context), when it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The resource's generation before the event; omitted on the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation_before: Option<i32>,
     /// The resource's generation after the event.
     pub generation: i32,
-    /// What the event changed, by path.
+    /// What the event changed, by path; conditions by their type.
     pub changes: Vec<FieldChange>,
+    /// The same as a JSON Patch (RFC 6902): it turns the resource before the event, with
+    /// `adapter_statuses` by adapter, into the resource after it. The first event's starts from `{}`.
+    pub patch: Vec<Value>,
 }
 
 /// One member that an event changed.
@@ -61,4 +106,51 @@ pub struct FieldChange {
     /// The value after; omitted when the member is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Value>,
+}
+
+/// One request to change something that was refused, or failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RefusedChange {
+    /// When it was refused.
+    pub time: DateTime<Utc>,
+    /// Who sent it; `anonymous` when nobody proved to.
+    pub actor: String,
+    /// The network address that it came from, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_address: Option<String>,
+    /// Method of the request.
+    pub method: String,
+    /// Template of the route; omitted when there is no such route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Path of the request, cut when it is very long.
+    pub path: String,
+    /// Id in the path of the resource that it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<String>,
+    /// Status of the answer.
+    pub status: u16,
+    /// Code of the problem, e.g. `HYPERFLEET-VAL-000`; omitted for answers without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why, as its sender was told; cut when it is very long.
+    pub detail: String,
+    /// Id of the request.
+    pub request_id: String,
+    /// Trace of the request (W3C trace context), when it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// How many refusals before this one were not recorded, because there were too many at a time;
+    /// omitted when none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub suppressed: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde wants"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

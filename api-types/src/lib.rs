@@ -10,7 +10,9 @@ pub mod resource;
 pub mod status;
 pub mod version;
 
-pub use history::{FieldChange, History, HistoryEntry};
+pub use history::{
+    FieldChange, History, HistoryEntry, HistoryItem, NDJSON_MEDIA_TYPE, RefusedChange,
+};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use resource::{
     ForceDeleteRequest, ObjectReference, Resource, ResourceCondition, ResourceCreateRequest,

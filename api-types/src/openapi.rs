@@ -208,6 +208,24 @@ impl Operation {
         Self(self.0.response(status.to_string(), response))
     }
 
+    /// A successful answer that is JSON, or on demand a text of another media type.
+    pub fn answers_also_as_text(
+        self,
+        status: u16,
+        schema: &str,
+        media_type: &str,
+        description: &str,
+    ) -> Self {
+        let text = ContentBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content(JSON, content(schema))
+            .content(media_type, text);
+        Self(self.0.response(status.to_string(), response))
+    }
+
     /// A successful answer with headers of its own, by name and description.
     pub fn answers_with(
         self,

@@ -1,5 +1,6 @@
 //! The command line as types. Every command's help text is here; what it does is in `commands/`.
 
+mod history;
 mod replay;
 
 use std::path::PathBuf;
@@ -7,6 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::history::{
+    DiffArguments, DiffFormat, EventsArguments, HistoryArguments, HistoryFilters, HistoryFormat,
+};
 pub(crate) use self::replay::*;
 use crate::configuration::{DatabaseOfRole, DatabaseOnly, Everything, SettingsArguments};
 
@@ -80,6 +84,8 @@ pub(crate) enum Command {
     /// Create resources from a file
     Create(CreateArguments),
     /// Show one or many resources
+    // `--version` names a version of a resource there.
+    #[command(disable_version_flag = true)]
     Get(GetArguments),
     /// Show everything about a resource: spec, conditions, adapters, children, recent events
     Describe(DescribeArguments),
@@ -89,8 +95,12 @@ pub(crate) enum Command {
     Delete(DeleteArguments),
     /// Wait until a condition holds, or until a resource is gone
     Wait(WaitArguments),
-    /// Show every event of a resource, also after it was removed
+    /// Show every event of a resource, also after it was removed, or of the fleet; and what was refused
     History(HistoryArguments),
+    /// Show the latest events of the fleet, newest last
+    Events(EventsArguments),
+    /// Show what changed of a resource between two times or versions
+    Diff(DiffArguments),
     /// Prove, rebuild, inspect and carry what is in the event log
     #[command(subcommand)]
     Replay(ReplayCommand),
@@ -323,6 +333,12 @@ pub(crate) struct GetArguments {
     /// Only what has these labels, as in kubectl: `env=prod,tier!=test,!old,region in (a,b)`
     #[arg(long, short = 'l', value_name = "SELECTOR", conflicts_with = "names")]
     pub(crate) selector: Option<String>,
+    /// As it was at this time: RFC 3339, or relative as in `10m ago` or `-10m`
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["watch", "search", "selector"])]
+    pub(crate) at: Option<String>,
+    /// As it was after this many of its events (with one name)
+    #[arg(long = "version", value_name = "NUMBER", conflicts_with_all = ["watch", "at"], requires = "names")]
+    pub(crate) version_number: Option<u64>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
 }
@@ -416,16 +432,6 @@ pub(crate) struct WaitArguments {
     /// Give up after this many seconds
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     pub(crate) timeout: u64,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct HistoryArguments {
-    #[command(flatten)]
-    pub(crate) server: ServerArguments,
-    #[command(flatten)]
-    pub(crate) target: TargetArguments,
-    #[command(flatten)]
-    pub(crate) output: OutputArguments,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,8 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod describe;
+pub(crate) mod diff;
+pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod patch;

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Arguments, Command, LogFormat, ReplayCommand};
 use crate::commands::{
-    adapter, config, create, delete, demo, describe, get, history, patch, replay, serve, version,
-    wait,
+    adapter, config, create, delete, demo, describe, diff, events, get, history, patch, replay,
+    serve, version, wait,
 };
 use crate::configuration::{Configuration, Scope, SettingsArguments};
 use crate::{environment, openapi};
@@ -135,7 +135,9 @@ async fn user_command(command: Command) -> anyhow::Result<()> {
         Command::Patch(arguments) => patch::run(arguments, clock.now()).await,
         Command::Delete(arguments) => delete::run(arguments).await,
         Command::Wait(arguments) => wait::run(arguments).await,
-        Command::History(arguments) => history::run(arguments).await,
+        Command::History(arguments) => history::run(arguments, clock.now()).await,
+        Command::Events(arguments) => events::run(arguments, clock.now()).await,
+        Command::Diff(arguments) => diff::run(arguments, clock.now()).await,
         Command::Openapi(arguments) => openapi::print(arguments.config),
         Command::Version(arguments) => version::run(arguments).await,
         Command::Completions { shell } => {

@@ -13,6 +13,7 @@ mod configuration;
 mod control_plane;
 mod dispatch;
 mod environment;
+mod moment;
 mod openapi;
 mod output;
 mod resource_file;

@@ -20,4 +20,15 @@ pub struct EventMetadata {
     /// The caller's idempotency key, when it sent one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The network address that the request came from. Events that the system caused by itself, and
+    /// those recorded before addresses were, have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_address: Option<String>,
+}
+
+impl EventMetadata {
+    /// The trace id of the W3C trace context, when there was one.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.traceparent.as_deref()?.split('-').nth(1)
+    }
 }

@@ -1,174 +1,156 @@
-//! History: the recorded events of a resource, each with who, why, and what it changed.
+//! History: the recorded events of resources, each with who, why, and what it changed.
 //!
 //! Read from the event log, never from a read model, so that it is complete and also there for
-//! removed resources. What an event changed is the difference between the folds before and after
-//! it.
+//! removed resources. What an event changed is the difference between the folds before and after it.
+//!
+//! Invariants:
+//! - events come in the order of their positions, which is the order of their commits;
+//! - a page is about positions up to a mark that it names. Positions become visible in increasing
+//!   order, so nothing is ever added at or below a position that was seen: what a page says about its
+//!   range stays true for ever;
+//! - a page costs a bounded number of rows looked at, whatever the filters: it may be short, and then
+//!   says where to go on.
 
 mod difference;
+mod fold;
+mod select;
 
-use hyperfleet_api_types::{FieldChange, HistoryEntry};
-use hyperfleet_domain::metadata::EventMetadata;
-use hyperfleet_domain::resource::{Event, Resource};
-use hyperfleet_event_store::{EventStore, RecordedEvent, StreamId};
+use chrono::{DateTime, Utc};
+use hyperfleet_api_types::HistoryEntry;
 use hyperfleet_runtime::http::TenantScope;
-use serde::Deserialize as _;
-use serde_json::{Value, json};
 use sqlx::PgPool;
 
-pub(crate) use self::difference::difference;
+pub use self::difference::difference;
+pub use self::fold::Folds;
+use self::select::Selection;
 use crate::error::Error;
-use crate::fleet_summary::read_event;
-use crate::resource_view::{IN_SCOPE, Page, Paged, scope_parameter};
+use crate::resource_view::unsigned;
+use crate::time_travel::position;
 
-/// Events read from the log at a time.
-const READ_BATCH: usize = 500;
-
-/// How many resources of one name are looked at, the latest first: names are reused, and one answer
-/// must stay bounded.
-const SAME_NAME_LIMIT: i64 = 100;
-
-/// One page of the events of a resource, oldest first.
-///
-/// # Errors
-/// When the log cannot be read.
-pub async fn of_resource(
-    store: &EventStore,
-    id: &str,
-    page: Page,
-) -> Result<Paged<HistoryEntry>, Error> {
-    let entries = entries_of(store, id).await?;
-    Ok(page_of(entries, page))
+/// Which events: those that every part lets through.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filter {
+    /// Only events of this resource. Whether the caller may see it is checked before.
+    pub resource_id: Option<String>,
+    /// Only events of this kind.
+    pub kind: Option<String>,
+    /// Only events of resources of this name.
+    pub name: Option<String>,
+    /// Only events of resources that have these labels now, or had them when they were removed.
+    pub labels: Vec<(String, String)>,
+    /// Only what this actor caused.
+    pub actor: Option<String>,
+    /// Only events of these stored types.
+    pub types: Vec<String>,
+    /// Only what this request caused.
+    pub request_id: Option<String>,
+    /// Only what was recorded at that time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Only what was recorded before that time.
+    pub to: Option<DateTime<Utc>>,
+    /// Only events after which the resource had this generation.
+    pub generation: Option<i32>,
+    /// Only events of resources that the caller can see.
+    pub scope: TenantScope,
 }
 
-/// Every resource that ever had a kind and name, as far as a scope sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// The kind.
-    pub kind: &'a str,
-    /// The name.
-    pub name: &'a str,
-    /// Who asks.
-    pub scope: &'a TenantScope,
+impl Filter {
+    /// Whether it chooses by what a resource is.
+    pub(crate) fn chooses_resources(&self) -> bool {
+        self.kind.is_some()
+            || self.name.is_some()
+            || !self.labels.is_empty()
+            || !self.scope.is_everything()
+    }
 }
 
-/// One page of the events of every resource that ever had that kind and name, oldest first.
+/// Which part of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Whether the newest comes first.
+    pub descending: bool,
+    /// Only what comes after this position, in that order.
+    pub after: Option<u64>,
+    /// How many are left out first.
+    pub offset: u64,
+    /// How many, at most.
+    pub size: u32,
+    /// Nothing above this position; see [`mark`].
+    pub mark: u64,
+}
+
+/// Events of a history.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Events {
+    /// The events.
+    pub entries: Vec<HistoryEntry>,
+    /// Where to go on; `None` when there is nothing more up to the mark.
+    pub next: Option<Next>,
+}
+
+/// Where a history goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// After this position.
+    pub after: u64,
+    /// Set when there may be nothing there: as many rows as one page may cost were looked at, up to
+    /// the event that was recorded then.
+    pub searched_until: Option<DateTime<Utc>>,
+}
+
+/// The greatest position that is visible. Nothing is ever added at or below it.
 ///
 /// # Errors
-/// When the database or the log cannot be read.
-pub async fn by_name(
-    pool: &PgPool,
-    store: &EventStore,
-    subject: Named<'_>,
-    page: Page,
-) -> Result<Paged<HistoryEntry>, Error> {
-    let sql = format!(
-        "SELECT id FROM resources WHERE kind = $1 AND name = $2 AND {IN_SCOPE}4
-         ORDER BY created_time DESC LIMIT $3"
-    );
-    let ids: Vec<String> = sqlx::query_scalar(&sql)
-        .bind(subject.kind)
-        .bind(subject.name)
-        .bind(SAME_NAME_LIMIT)
-        .bind(scope_parameter(subject.scope))
-        .fetch_all(pool)
+/// When the database cannot answer.
+pub async fn mark(pool: &PgPool) -> Result<u64, Error> {
+    let mark: Option<i64> = sqlx::query_scalar("SELECT max(position) FROM events")
+        .fetch_one(pool)
         .await?;
-    let mut entries = Vec::new();
-    for id in ids {
-        entries.extend(entries_of(store, &id).await?);
-    }
-    entries.sort_by_key(|entry| entry.position);
-    Ok(page_of(entries, page))
+    unsigned("position", mark.unwrap_or_default())
 }
 
-fn page_of(entries: Vec<HistoryEntry>, page: Page) -> Paged<HistoryEntry> {
-    let total = entries.len() as u64;
-    let skip = usize::try_from(page.offset()).unwrap_or(usize::MAX);
-    let size = page.size as usize;
-    Paged {
-        items: entries.into_iter().skip(skip).take(size).collect(),
-        total,
-    }
+/// One page of events. `folds` may have states of earlier pages, and keeps those of this one.
+///
+/// # Errors
+/// When the database cannot answer, or the log cannot be read.
+pub async fn page(
+    pool: &PgPool,
+    filter: &Filter,
+    part: Part,
+    folds: &mut Folds,
+) -> Result<Events, Error> {
+    let bounds = position::bounds(pool, filter.from, filter.to).await?;
+    let selection = Selection::new(pool, filter, part, bounds).await?;
+    let (selected, next) = selection.read(pool).await?;
+    let entries = folds.entries(pool, selected).await?;
+    Ok(Events { entries, next })
 }
 
-async fn entries_of(store: &EventStore, id: &str) -> Result<Vec<HistoryEntry>, Error> {
-    let mut entries = Vec::new();
-    let mut resource = Resource::default();
-    let mut view = Value::Null;
-    let stream = StreamId::new(crate::AGGREGATE_TYPE, id);
-    let mut after = 0;
-    loop {
-        let events = store.read_stream(&stream, after, READ_BATCH).await?;
-        let Some(last) = events.last() else { break };
-        after = last.sequence;
-        for recorded in &events {
-            let event = read_event(recorded)?;
-            resource = resource.evolve(&event);
-            let next = visible(&resource);
-            let mut entry = entry(recorded, &resource, &view, &next);
-            entry.changes.extend(referrer_change(&event));
-            entries.push(entry);
-            view = next;
-        }
-        if events.len() < READ_BATCH {
-            break;
-        }
-    }
-    Ok(entries)
+/// How the database would look for a page, line by line as EXPLAIN says it.
+///
+/// # Errors
+/// When the database cannot answer.
+pub async fn plan(pool: &PgPool, filter: &Filter, part: Part) -> Result<Vec<String>, Error> {
+    let bounds = position::bounds(pool, filter.from, filter.to).await?;
+    Selection::new(pool, filter, part, bounds)
+        .await?
+        .plan(pool)
+        .await
 }
 
-/// What a user sees of a resource, with what adapters reported by adapter.
-fn visible(resource: &Resource) -> Value {
-    let mut view = serde_json::to_value(resource.document()).unwrap_or_default();
-    if let (Value::Object(members), Ok(statuses)) =
-        (&mut view, serde_json::to_value(&resource.statuses))
-    {
-        members.insert("adapter_statuses".to_owned(), statuses);
-    }
-    view
-}
-
-/// Who refers to the resource is told by the event alone: of a popular target there are too many to
-/// be part of what is compared.
-fn referrer_change(event: &Event) -> Option<FieldChange> {
-    let path = |ref_type: &str, id: &str| format!("/referenced_by/{ref_type}/{id}");
-    if let Event::ReferenceAttached(attached) = event {
-        let source = json!({"kind": attached.source_kind, "name": attached.source_name});
-        return Some(FieldChange {
-            path: path(&attached.ref_type, &attached.source_id),
-            from: None,
-            to: Some(source),
-        });
-    }
-    if let Event::ReferenceDetached(detached) = event {
-        return Some(FieldChange {
-            path: path(&detached.ref_type, &detached.source_id),
-            from: Some(json!({"id": detached.source_id})),
-            to: None,
-        });
-    }
-    None
-}
-
-fn entry(
-    recorded: &RecordedEvent,
-    resource: &Resource,
-    before: &Value,
-    after: &Value,
-) -> HistoryEntry {
-    let metadata = EventMetadata::deserialize(&recorded.metadata).unwrap_or_default();
-    let empty = Value::Object(serde_json::Map::new());
-    HistoryEntry {
-        resource_id: resource.id.clone(),
-        kind: resource.kind.clone(),
-        name: resource.name.clone(),
-        sequence: recorded.sequence,
-        position: recorded.position,
-        time: recorded.recorded_at,
-        event_type: recorded.event_type.clone(),
-        actor: metadata.actor,
-        cause: metadata.command,
-        request_id: metadata.correlation_id,
-        generation: resource.generation,
-        changes: difference(if before.is_null() { &empty } else { before }, after),
-    }
+/// How many events a filter lets through, up to a mark. Every one is looked at: for the history of
+/// one resource.
+///
+/// # Errors
+/// When the database cannot answer.
+pub async fn count(pool: &PgPool, filter: &Filter, mark: u64) -> Result<u64, Error> {
+    let part = Part {
+        descending: false,
+        after: None,
+        offset: 0,
+        size: 0,
+        mark,
+    };
+    let selection = Selection::new(pool, filter, part, (None, None)).await?;
+    selection.count(pool).await
 }

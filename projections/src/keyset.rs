@@ -15,6 +15,7 @@ use hyperfleet_domain::resource::Resource;
 use serde_json::Value;
 
 pub use self::token::{ListIdentity, MAX_TOKEN_BYTES, TokenError, decode, encode};
+pub(crate) use self::token::{open, seal};
 use crate::resource_view::Order;
 use crate::statement::{Bind, Binds};
 

@@ -11,11 +11,13 @@ pub mod openapi;
 pub mod pending;
 pub mod reconcile_queue;
 pub mod reevaluation;
+pub mod refusals;
 pub mod replay;
 pub mod resource_view;
 pub mod routes;
 pub mod search;
 mod statement;
+pub mod time_travel;
 pub mod watch;
 
 pub use catch_up::{projection, run_catch_up};

@@ -1,5 +1,7 @@
 //! The OpenAPI document of the query routes, made from the registry of kinds.
 
+mod history;
+
 use hyperfleet_api_types::BASE_PATH;
 use hyperfleet_api_types::openapi::{ENTITY_TAG, KindRoutes, Operation, document as document_of};
 use hyperfleet_domain::registry::{EntityDescriptor, Registry};
@@ -42,18 +44,10 @@ pub fn document(registry: &Registry, version: &str) -> OpenApi {
             );
         }
     }
-    let history = paged(Operation::new(
-        "list_history",
-        "Fleet",
-        "The recorded events of every resource, live or removed, that had a kind and name",
-    ))
-    .query_text("kind", true, "Kind of the resources")
-    .query_text("name", true, "Name of the resources")
-    .answers(200, Some("History"), "One page of events, oldest first");
     paths.add_path_operation(
         format!("{BASE_PATH}/history"),
         vec![HttpMethod::Get],
-        history.build(),
+        history::of_fleet().build(),
     );
     let summary = Operation::new("get_summary", "Fleet", "Counts over the fleet, by kind").answers(
         200,
@@ -95,12 +89,11 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, references: bo
     let statuses = paged(kind.on_one("list", "_statuses", "What adapters reported on a {kind}"))
         .answers(200, Some("AdapterStatusList"), "One page, by adapter");
     add(&format!("{one}/statuses"), statuses);
-    let history = kind.on_one(
+    let history = history::of_one(kind.on_one(
         "list",
         "_history",
         "The recorded events of a {kind}, also a removed one",
-    );
-    let history = paged(history).answers(200, Some("History"), "One page, oldest first");
+    ));
     add(&format!("{one}/history"), history);
 }
 
@@ -124,6 +117,12 @@ fn list(kind: &KindRoutes<'_>, references: bool) -> Operation {
              status.conditions.Reconciled='False'`; at most 4096 bytes",
         )
         .query_text("fields", false, FIELDS)
+        .query_text(
+            "at",
+            false,
+            "The resources that lived at that time (RFC 3339), as they were; with `name`, `page`, `size`, \
+             `fields` and an `order` by `created_time` only",
+        )
         .query_text(
             "page_token",
             false,
@@ -149,6 +148,16 @@ fn list(kind: &KindRoutes<'_>, references: bool) -> Operation {
 fn get(kind: &KindRoutes<'_>) -> Operation {
     kind.on_one("get", "", "Reads a {kind}")
         .query_text("fields", false, FIELDS)
+        .query_text(
+            "at",
+            false,
+            "As it was at that time (RFC 3339), also when it is gone now; without an `ETag`",
+        )
+        .query_text(
+            "version",
+            false,
+            "As it was after that many of its events; not together with `at`; without an `ETag`",
+        )
         .request_header(
             "If-None-Match",
             "Entity tags of the representations that the caller has, or `*`",
@@ -166,7 +175,8 @@ fn get(kind: &KindRoutes<'_>) -> Operation {
         )
         .problems(&[(
             400,
-            "A parameter is not acceptable, or `If-None-Match` is not a list of entity tags",
+            "A parameter is not acceptable, `If-None-Match` is not a list of entity tags, or `at` or `version` \
+             names no moment of the past",
         )])
 }
 

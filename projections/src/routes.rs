@@ -4,6 +4,7 @@ mod answer;
 mod fields;
 mod history;
 mod parameters;
+mod past;
 mod resources;
 mod statuses;
 mod summary;
@@ -23,6 +24,7 @@ use crate::watch::WatchHub;
 
 pub(crate) use self::answer::Failure;
 pub(crate) use self::fields::Fields;
+pub use self::history::Exports;
 pub use self::parameters::{DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE};
 
 /// What the query routes need.
@@ -36,6 +38,8 @@ pub struct QueryState {
     pub registry: Arc<Registry>,
     /// Serves the watches.
     pub watches: WatchHub,
+    /// How many histories may be exported at a time.
+    pub exports: Exports,
 }
 
 /// What the routes of one kind, or of every kind, need: the kind, and the parent's on nested routes.
@@ -79,7 +83,7 @@ pub fn router(state: QueryState) -> Router {
         }
     }
     let fleet = Router::new()
-        .route(&format!("{BASE_PATH}/history"), get(history::by_name))
+        .route(&format!("{BASE_PATH}/history"), get(history::of_fleet))
         .route(&format!("{BASE_PATH}/summary"), get(summary::read))
         .with_state(state);
     router.merge(fleet)

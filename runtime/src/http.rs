@@ -15,6 +15,7 @@ mod identity;
 mod limits;
 mod listener;
 mod metrics;
+mod refusals;
 mod request_id;
 mod request_log;
 mod server;
@@ -46,6 +47,8 @@ pub use self::limits::{
 };
 pub use self::listener::HttpListener;
 pub use self::metrics::HttpMetrics;
+use self::refusals::Watched;
+pub use self::refusals::{CallerSlot, RefusalSink, RefusedRequest};
 pub use self::request_id::RequestId;
 use self::request_log::RequestLog;
 pub use self::server::{
@@ -83,6 +86,8 @@ pub struct HttpOptions {
     pub masked_headers: Vec<String>,
     /// Whether requests are logged at debug only: probes and scrapes come every few seconds.
     pub is_quiet: bool,
+    /// Who is told about refused changes.
+    pub refusals: Option<RefusalSink>,
 }
 
 impl Default for HttpOptions {
@@ -92,6 +97,7 @@ impl Default for HttpOptions {
             request_timeout: REQUEST_TIMEOUT,
             masked_headers: masked.map(str::to_owned).to_vec(),
             is_quiet: false,
+            refusals: None,
         }
     }
 }
@@ -104,6 +110,7 @@ struct Context {
     request_timeout: Duration,
     masked_headers: Arc<[String]>,
     is_quiet: bool,
+    refusals: Option<RefusalSink>,
 }
 
 /// A router with everything that all servers share, with the default options.
@@ -125,6 +132,7 @@ pub fn layered_with(
         request_timeout: options.request_timeout,
         masked_headers: masked.map(|name| name.to_ascii_lowercase()).collect(),
         is_quiet: options.is_quiet,
+        refusals: options.refusals.clone(),
     };
     let routed = router
         // Inside the request's id, so that the answer to a panic names it.
@@ -143,6 +151,9 @@ pub fn layered_with(
 async fn identified(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(context.ids.new_id().to_string());
     request.extensions_mut().insert(id.clone());
+    if let Some(slot) = request.extensions().get::<CallerSlot>() {
+        slot.routed(&request, &id);
+    }
     let log = RequestLog::of(&request, &id, &context.masked_headers, context.is_quiet);
     let started = Instant::now();
     log.received();
@@ -168,9 +179,13 @@ async fn identified(State(context): State<Context>, mut request: Request, next: 
 }
 
 /// Completes what handlers and the router leave open: problem documents and the answer to a wrong method.
-async fn answered(State(context): State<Context>, request: Request, next: Next) -> Response {
+async fn answered(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
+    let watched = Watched::of(&mut request, context.refusals.as_ref());
     let mut response = next.run(request).await;
+    if let Some(watched) = watched {
+        watched.answered(&response);
+    }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         return wrong_method(&response);
     }

@@ -17,8 +17,10 @@ use hyperfleet_command_api::identity::{Gate, IdentityConfig};
 use hyperfleet_command_api::{BuildInfo, CommandMetrics, CommandState, SpecSchemas};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::{EventStore, EventStoreOptions};
+use hyperfleet_projections::refusals::{RefusalLog, RefusalMetrics};
+use hyperfleet_projections::routes::Exports;
 use hyperfleet_projections::{InlineProjector, QueryState, WatchHub, WatchOptions};
-use hyperfleet_runtime::http::{Limits, RequestLimits};
+use hyperfleet_runtime::http::{HttpOptions, Limits, RequestLimits};
 use hyperfleet_runtime::{Clock as _, ManualClock, UuidV7Source};
 use hyperfleet_test_support::TestDatabase;
 use serde_json::{Value, json};
@@ -477,6 +479,7 @@ fn router(
         store: store.clone(),
         registry: Arc::clone(registry),
         watches,
+        exports: Exports::default(),
     });
     let state = CommandState::new(
         store.clone(),
@@ -506,9 +509,17 @@ fn router(
     ));
     let documents = hyperfleet_command_api::routes::openapi_router(&document);
     let routes = queries.merge(commands).merge(documents);
-    hyperfleet_runtime::http::layered(
+    // The writer ends with the router.
+    let refusals = RefusalMetrics::register(metrics).expect("registered once");
+    let (sink, _) = RefusalLog::start(pool.clone(), refusals);
+    let options = HttpOptions {
+        refusals: Some(sink),
+        ..HttpOptions::default()
+    };
+    hyperfleet_runtime::http::layered_with(
         gate.guard(limits.around(hyperfleet_runtime::http::compressed(routes, BASE_PATH))),
         Arc::clone(clock) as _,
         Arc::new(UuidV7Source),
+        &options,
     )
 }

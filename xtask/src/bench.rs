@@ -9,6 +9,8 @@ mod api;
 #[cfg(feature = "bench")]
 mod figure;
 #[cfg(feature = "bench")]
+mod history;
+#[cfg(feature = "bench")]
 mod load;
 #[cfg(feature = "bench")]
 mod rebuild;
@@ -27,7 +29,7 @@ use anyhow::Result;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The benchmarks: name and what it measures.
-const BENCHMARKS: [(&str, &str); 4] = [
+const BENCHMARKS: [(&str, &str); 5] = [
     (
         "store",
         "appends per second, against pgbench and postgres-es",
@@ -44,6 +46,10 @@ const BENCHMARKS: [(&str, &str); 4] = [
         "rebuild",
         "events per second of rebuilding the resource view, and reads meanwhile against before",
     ),
+    (
+        "history",
+        "latency of histories and past states over a long log",
+    ),
 ];
 
 /// Clusters of the benchmarks `api` and `watch` when nobody says otherwise.
@@ -52,10 +58,10 @@ const DEFAULT_CLUSTERS: u32 = 10_000;
 /// Clusters of the benchmarks `api` and `watch`. Fewer would make pages and searches empty.
 const CLUSTERS: std::ops::RangeInclusive<i64> = 1_000..=1_000_000;
 
-/// Events of the benchmark `rebuild` when nobody says otherwise.
+/// Events of the benchmarks `history` and `rebuild` when nobody says otherwise.
 const DEFAULT_EVENTS: u32 = 2_000_000;
 
-/// Events of the benchmark `rebuild`. With fewer, starting and ending is most of the time.
+/// Events of the benchmarks `history` and `rebuild`. With fewer, starting and ending is most of the time.
 const EVENTS: std::ops::RangeInclusive<i64> = 20_000..=100_000_000;
 
 /// Measure the product against a baseline of the same run.
@@ -64,7 +70,7 @@ const EVENTS: std::ops::RangeInclusive<i64> = 20_000..=100_000_000;
 /// Benchmarks: store (appends per second, against pgbench and postgres-es); api (requests per second and
 /// latency, reads against a bare handler with the same statements); watch (time from commit to client with
 /// many watchers, each compared with the log); rebuild (events per second of rebuilding the resource view, and
-/// reads meanwhile against before).
+/// reads meanwhile against before); history (latency of histories and past states over a long log).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which benchmark.
@@ -82,7 +88,7 @@ pub(crate) struct Arguments {
     /// How long to change; for `watch`.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
-    /// How many events are in the log; for `rebuild`.
+    /// How many events are in the log; for `rebuild` and `history`.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_EVENTS, value_parser = clap::value_parser!(u32).range(EVENTS))]
     events: u32,
     /// Exit with 1 when a figure is short of its target.
@@ -151,6 +157,7 @@ fn figures(arguments: &Arguments) -> Result<Vec<figure::Figure>> {
             duration: std::time::Duration::from_secs(arguments.seconds),
         }),
         "rebuild" => rebuild::run(arguments.events),
+        "history" => history::run(arguments.events),
         name => anyhow::bail!("there is no benchmark {name:?}"),
     }
 }

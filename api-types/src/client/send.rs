@@ -112,25 +112,27 @@ pub(super) async fn send<B: Serialize + ?Sized>(
 /// What an answer that is not the one asked for says.
 pub(super) async fn refusal(method: Method, url: Url, response: reqwest::Response) -> Error {
     let status = response.status();
-    let url = url.to_string();
-    let body = match response.bytes().await {
-        Ok(body) => body,
-        Err(source) => {
-            return Error::Unreachable {
-                method,
-                url,
-                source,
-            };
-        }
-    };
-    if let Ok(problem) = serde_json::from_slice::<Problem>(&body) {
+    match response.bytes().await {
+        Ok(body) => refused(method, url, status, &body),
+        Err(source) => Error::Unreachable {
+            method,
+            url: url.into(),
+            source,
+        },
+    }
+}
+
+/// What the body of an answer that is no success says.
+pub(super) fn refused(method: Method, url: Url, status: StatusCode, body: &[u8]) -> Error {
+    let url = url.into();
+    if let Ok(problem) = serde_json::from_slice::<Problem>(body) {
         return Error::Refused {
             method,
             url,
             problem: Box::new(problem),
         };
     }
-    let body = String::from_utf8_lossy(&body);
+    let body = String::from_utf8_lossy(body);
     let body = body.chars().take(ERROR_BODY_CHARACTERS).collect();
     Error::UnexpectedStatus {
         method,

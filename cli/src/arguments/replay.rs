@@ -22,7 +22,7 @@ pub(crate) enum ReplayCommand {
     /// Show what changed between two times, or two versions of a resource (RFC 6902)
     ///
     /// Ends with 1 when something changed.
-    Diff(DiffArguments),
+    Diff(ReplayDiffArguments),
     /// Write the whole log to a file that proves itself
     Export(ExportArguments),
     /// Read a log from such a file into an empty database, and build the read models
@@ -153,7 +153,7 @@ pub(crate) struct AtArguments {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("begin").args(["from", "from_version"]).required(true))]
 #[command(group = ArgGroup::new("end").args(["to", "to_version"]).required(true))]
-pub(crate) struct DiffArguments {
+pub(crate) struct ReplayDiffArguments {
     #[command(flatten)]
     pub(crate) database: DatabaseArguments,
     #[command(flatten)]

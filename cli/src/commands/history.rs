@@ -1,186 +1,190 @@
-//! `hyperfleet history KIND NAME`: every event, also of a resource that is gone.
+//! `hyperfleet history [KIND [NAME]]`: every event, also of what is gone, and what was refused.
 
-use std::fmt::Write as _;
+mod table;
+
+use std::io::Write as _;
 
 use anyhow::bail;
-use hyperfleet_api_types::client::{Client, Collection, ListOptions};
-use hyperfleet_api_types::{FieldChange, HistoryEntry};
-use serde_json::Value;
+use chrono::{DateTime, Utc};
+use hyperfleet_api_types::client::{Client, Collection, HistoryOf};
+use hyperfleet_api_types::{HistoryEntry, HistoryItem};
+use serde_json::json;
 
-use crate::arguments::{HistoryArguments, OutputFormat};
-use crate::output;
+pub(crate) use self::table::timeline;
+use crate::arguments::{HistoryArguments, HistoryFilters, HistoryFormat, OutputFormat};
 use crate::target::{self, Kind};
+use crate::{moment, output};
 
-/// Events asked for at once: the API's largest page.
+/// Items asked for at once: the API's largest page.
 const PAGE_SIZE: u32 = 100;
 
-/// Changed values longer than this are cut in tables, in characters; `-o json` has them whole.
-const VALUE_WIDTH: usize = 60;
+/// Parameters of a history.
+pub(crate) type Query = Vec<(&'static str, String)>;
 
-pub(crate) async fn run(arguments: HistoryArguments) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: HistoryArguments, now: DateTime<Utc>) -> anyhow::Result<()> {
     let client = target::client(&arguments.server)?;
-    let kind = Kind::resolve(&client, &arguments.target.kind).await?;
-    let name = &arguments.target.name;
-    let entries = if target::is_id(name) {
-        of_id(&client, &Collection::of(&kind.plural), name).await?
-    } else if let Some(cluster) = arguments.target.cluster.as_deref() {
+    let mut query = query(&arguments.filters, now)?;
+    let Some(kind) = &arguments.kind else {
+        return show(&client, HistoryOf::Fleet, query, &arguments).await;
+    };
+    let kind = Kind::resolve(&client, kind).await?;
+    let Some(name) = &arguments.name else {
+        query.push(("kind", kind.name));
+        return show(&client, HistoryOf::Fleet, query, &arguments).await;
+    };
+    if target::is_id(name) {
+        let collection = Collection::of(&kind.plural);
+        let of = HistoryOf::Resource(&collection, name);
+        return show(&client, of, query, &arguments).await;
+    }
+    if let Some(cluster) = arguments.cluster.as_deref() {
         let collection = target::collection(&client, &kind, Some(cluster)).await?;
         let resource = target::resource(&client, &kind, &collection, name).await?;
-        of_id(&client, &collection, &resource.id).await?
-    } else {
-        of_name(&client, &kind.name, name).await?
-    };
-    if entries.is_empty() {
+        let of = HistoryOf::Resource(&collection, &resource.id);
+        return show(&client, of, query, &arguments).await;
+    }
+    if ids_ever_named(&client, &kind, name).await?.is_empty() {
         bail!("no {} was ever named {name:?}", kind.name);
     }
-    match arguments.output.output {
-        OutputFormat::Json | OutputFormat::Yaml => {
-            let document = serde_json::json!({ "items": entries });
-            print!(
-                "{}",
-                output::structured(&document, arguments.output.output)?
-            );
-        }
-        format => print!("{}", timeline(&entries, format == OutputFormat::Wide)),
+    query.push(("kind", kind.name));
+    query.push(("name", name.clone()));
+    show(&client, HistoryOf::Fleet, query, &arguments).await
+}
+
+/// Prints a history from its beginning.
+async fn show(
+    client: &Client,
+    of: HistoryOf<'_>,
+    query: Query,
+    arguments: &HistoryArguments,
+) -> anyhow::Result<()> {
+    if arguments.output == HistoryFormat::Ndjson {
+        return lines(client, of, &query).await;
+    }
+    let limit = match arguments.limit {
+        0 => usize::MAX,
+        limit => limit,
+    };
+    let (items, more) = fetch(client, of, query, limit).await?;
+    print(&items, arguments.output)?;
+    if more {
+        eprintln!("there are more; --limit 0 shows all, -o ndjson streams them");
     }
     Ok(())
 }
 
+/// Prints items, and says so when there are none.
+pub(crate) fn print(items: &[HistoryItem], format: HistoryFormat) -> anyhow::Result<()> {
+    match format {
+        HistoryFormat::Json | HistoryFormat::Yaml => {
+            let format = if format == HistoryFormat::Yaml {
+                OutputFormat::Yaml
+            } else {
+                OutputFormat::Json
+            };
+            print!("{}", output::structured(&json!({"items": items}), format)?);
+        }
+        HistoryFormat::Ndjson => {
+            for item in items {
+                println!("{}", serde_json::to_string(item)?);
+            }
+        }
+        HistoryFormat::Table | HistoryFormat::Wide if items.is_empty() => {
+            eprintln!("no events found");
+        }
+        HistoryFormat::Table | HistoryFormat::Wide => {
+            print!("{}", table::items(items, format == HistoryFormat::Wide));
+        }
+    }
+    Ok(())
+}
+
+/// Prints a whole history as it arrives.
+async fn lines(client: &Client, of: HistoryOf<'_>, query: &Query) -> anyhow::Result<()> {
+    let mut lines = client.history_lines(of, query).await?;
+    let mut out = std::io::stdout().lock();
+    while let Some(bytes) = lines.next().await? {
+        match out.write_all(&bytes) {
+            // Whoever read has read enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// The filters as parameters.
+pub(crate) fn query(filters: &HistoryFilters, now: DateTime<Utc>) -> anyhow::Result<Query> {
+    let mut query = Query::new();
+    query.extend(filters.actor.clone().map(|actor| ("actor", actor)));
+    query.extend(filters.types.iter().map(|one| ("type", one.clone())));
+    for (name, time) in [("from", &filters.from), ("to", &filters.to)] {
+        if let Some(time) = time {
+            query.push((name, moment::time(time, now)?));
+        }
+    }
+    let outcome = filters.outcome.map(|outcome| outcome.name().to_owned());
+    query.extend(outcome.map(|outcome| ("outcome", outcome)));
+    query.extend(filters.request.clone().map(|id| ("request_id", id)));
+    let generation = filters.generation.map(|generation| generation.to_string());
+    query.extend(generation.map(|generation| ("generation", generation)));
+    query.extend(filters.labels.iter().map(|label| ("label", label.clone())));
+    Ok(query)
+}
+
+/// The first items of a history, at most `limit`, and whether there are more.
+pub(crate) async fn fetch(
+    client: &Client,
+    of: HistoryOf<'_>,
+    mut query: Query,
+    limit: usize,
+) -> anyhow::Result<(Vec<HistoryItem>, bool)> {
+    let size = limit.clamp(1, PAGE_SIZE as usize);
+    query.push(("size", size.to_string()));
+    query.push(("page_token", String::new()));
+    let mut items = Vec::new();
+    loop {
+        let page = client.history(of, &query).await?;
+        items.extend(page.items);
+        let Some(token) = page.next_page_token else {
+            let more = items.len() > limit;
+            items.truncate(limit);
+            return Ok((items, more));
+        };
+        if items.len() >= limit {
+            items.truncate(limit);
+            return Ok((items, true));
+        }
+        if let Some(last) = query.last_mut() {
+            last.1 = token;
+        }
+    }
+}
+
+/// Every event of one resource.
 pub(crate) async fn of_id(
     client: &Client,
     collection: &Collection,
     id: &str,
 ) -> anyhow::Result<Vec<HistoryEntry>> {
-    let mut entries = Vec::new();
-    for page in 1.. {
-        let options = ListOptions {
-            page: Some(page),
-            size: Some(PAGE_SIZE),
-            ..ListOptions::default()
-        };
-        let history = client.history(collection, id, &options).await?;
-        let last =
-            history.items.is_empty() || u64::from(page) * u64::from(PAGE_SIZE) >= history.total;
-        entries.extend(history.items);
-        if last {
-            break;
-        }
-    }
-    Ok(entries)
+    let of = HistoryOf::Resource(collection, id);
+    let (items, _) = fetch(client, of, Query::new(), usize::MAX).await?;
+    let entries = items.into_iter().filter_map(HistoryItem::into_entry);
+    Ok(entries.collect())
 }
 
-async fn of_name(client: &Client, kind: &str, name: &str) -> anyhow::Result<Vec<HistoryEntry>> {
-    let mut entries = Vec::new();
-    for page in 1.. {
-        let options = ListOptions {
-            page: Some(page),
-            size: Some(PAGE_SIZE),
-            ..ListOptions::default()
-        };
-        let history = client.history_by_name(kind, name, &options).await?;
-        let last =
-            history.items.is_empty() || u64::from(page) * u64::from(PAGE_SIZE) >= history.total;
-        entries.extend(history.items);
-        if last {
-            break;
-        }
-    }
-    Ok(entries)
-}
-
-/// A table of events, each with what it changed.
-pub(crate) fn timeline(entries: &[HistoryEntry], wide: bool) -> String {
-    let mut headings = vec!["SEQUENCE", "TIME", "EVENT", "GENERATION", "ACTOR", "CHANGE"];
-    if wide {
-        headings.extend(["POSITION", "REQUEST"]);
-    }
-    let rows: Vec<Vec<String>> = entries
-        .iter()
-        .map(|entry| {
-            let mut row = vec![
-                entry.sequence.to_string(),
-                entry.time.format("%H:%M:%S%.3f").to_string(),
-                entry
-                    .event_type
-                    .trim_start_matches("hyperfleet.")
-                    .to_owned(),
-                entry.generation.to_string(),
-                entry.actor.clone(),
-                summary(&entry.changes),
-            ];
-            if wide {
-                row.extend([entry.position.to_string(), entry.request_id.clone()]);
-            }
-            row
-        })
-        .collect();
-    output::table(&headings, &rows)
-}
-
-/// The change that tells the most: a status before anything else, and no times.
-fn summary(changes: &[FieldChange]) -> String {
-    let rank = |change: &FieldChange| match change.path.rsplit('/').next() {
-        Some("status") => 0,
-        Some("generation" | "deleted_time") => 1,
-        Some("message" | "reason") => 3,
-        _ => 2,
-    };
-    let mut telling: Vec<&FieldChange> = changes
-        .iter()
-        .filter(|change| rank(change) < 2 || !change.path.ends_with("_time"))
-        .collect();
-    telling.sort_by_key(|change| rank(change));
-    let Some(first) = telling.first() else {
-        return String::new();
-    };
-    let path = first.path.trim_start_matches('/').replace('/', ".");
-    let mut text = path
-        .replace("status.conditions.", "")
-        .replace("adapter_statuses.", "");
-    match (&first.from, &first.to) {
-        (Some(from), Some(to)) => {
-            let _ = write!(text, ": {} → {}", short(from), short(to));
-        }
-        (None, Some(to)) => {
-            let _ = write!(text, ": {}", short(to));
-        }
-        _ => text.push_str(" removed"),
-    }
-    if telling.len() > 1 {
-        let _ = write!(text, " (+{} more)", telling.len() - 1);
-    }
-    text
-}
-
-/// The statuses of an adapter's report, or of a condition.
-fn statuses(value: &Value) -> Option<String> {
-    if let Some(status) = value["status"].as_str() {
-        return Some(status.to_owned());
-    }
-    let of = |condition: &Value| {
-        Some(format!(
-            "{}={}",
-            condition["type"].as_str()?,
-            condition["status"].as_str()?
-        ))
-    };
-    let shown: Vec<String> = value["conditions"]
-        .as_array()?
-        .iter()
-        .filter_map(of)
-        .collect();
-    Some(shown.join(" "))
-}
-
-fn short(value: &Value) -> String {
-    let text = value
-        .as_str()
-        .map(str::to_owned)
-        .or_else(|| statuses(value))
-        .unwrap_or_else(|| value.to_string());
-    if text.chars().count() <= VALUE_WIDTH {
-        return text;
-    }
-    let cut: String = text.chars().take(VALUE_WIDTH - 1).collect();
-    format!("{cut}…")
+/// The ids of the resources of a kind that ever had a name, the oldest first.
+pub(crate) async fn ids_ever_named(
+    client: &Client,
+    kind: &Kind,
+    name: &str,
+) -> anyhow::Result<Vec<String>> {
+    let query = vec![
+        ("kind", kind.name.clone()),
+        ("name", name.to_owned()),
+        ("type", "created".to_owned()),
+    ];
+    let (items, _) = fetch(client, HistoryOf::Fleet, query, usize::MAX).await?;
+    let entries = items.into_iter().filter_map(HistoryItem::into_entry);
+    Ok(entries.map(|entry| entry.resource_id).collect())
 }

@@ -53,6 +53,13 @@ pub(crate) struct Health {
     pub(crate) ping_timeout: Duration,
 }
 
+/// `audit`.
+#[derive(Clone, Debug)]
+pub(crate) struct Audit {
+    /// How long refused changes are kept.
+    pub(crate) refusal_retention: Duration,
+}
+
 /// `logging`.
 #[derive(Clone, Debug)]
 pub(crate) struct Logging {
@@ -107,6 +114,12 @@ pub(super) fn health(settings: &Settings) -> Result<Health, ConfigError> {
         shutdown_timeout: settings.duration("health.shutdown_timeout"),
         ping_timeout: settings.duration("health.db_ping_timeout"),
     })
+}
+
+pub(super) fn audit(settings: &Settings) -> Audit {
+    Audit {
+        refusal_retention: settings.duration("audit.refusal_retention"),
+    }
 }
 
 pub(super) fn logging(settings: &Settings) -> Logging {

@@ -16,10 +16,12 @@ use hyperfleet_command_api::{
     BuildInfo, CommandHandler, CommandMetrics, CommandState, SpecSchemas,
 };
 use hyperfleet_event_store::{EventStore, receipt};
+use hyperfleet_projections::refusals::{self, RefusalLog, RefusalMetrics};
+use hyperfleet_projections::routes::Exports;
 use hyperfleet_projections::{QueryState, WatchHub, run_catch_up};
 use hyperfleet_runtime::health::Health;
 use hyperfleet_runtime::http::{
-    self, HttpListener, HttpMetrics, HttpOptions, Limits, RequestLimits,
+    self, HttpListener, HttpMetrics, HttpOptions, Limits, RefusalSink, RequestLimits,
 };
 use hyperfleet_runtime::tls::{self, TlsListener};
 use sqlx::PgPool;
@@ -54,6 +56,7 @@ pub(crate) struct Api {
     health: Server,
     metrics: Server,
     beside: Vec<JoinHandle<()>>,
+    refusals: RefusalLog,
     /// Ends the side servers.
     side: CancellationToken,
 }
@@ -77,15 +80,8 @@ impl Api {
         let (gate, routes) = guarded_routes(&options, command, &watches)?;
         let side = CancellationToken::new();
         let server = &configuration.server;
-        let http_options = HttpOptions {
-            request_timeout: server.write_timeout,
-            masked_headers: configuration.logging.masked_headers.clone(),
-            is_quiet: false,
-        };
-        let quiet = HttpOptions {
-            is_quiet: true,
-            ..http_options.clone()
-        };
+        let (sink, refusals, purging) = audit(&options)?;
+        let (http_options, quiet) = http_options(configuration, sink);
         let place = |listen, what, shutdown: &CancellationToken, drain, options| Place {
             listen,
             what,
@@ -122,16 +118,15 @@ impl Api {
         );
         let metrics_server = metrics_server.serve(router).await?;
         let mut beside = beside(&options, handler, &state)?;
-        let ended = options.shutdown.clone();
-        beside.push(tokio::spawn(
-            async move { gate.keep_keys_fresh(ended).await },
-        ));
+        beside.push(purging);
+        beside.push(keep_keys_fresh(gate, options.shutdown.clone()));
         state.ready();
         Ok(Self {
             api,
             health,
             metrics: metrics_server,
             beside,
+            refusals,
             side,
         })
     }
@@ -151,6 +146,8 @@ impl Api {
     /// Waits until open requests have been answered, and ends the rest.
     pub(crate) async fn join(self) {
         self.api.join().await;
+        // Every request is answered, so nothing more is refused.
+        self.refusals.close().await;
         self.side.cancel();
         self.health.join().await;
         self.metrics.join().await;
@@ -160,6 +157,22 @@ impl Api {
             }
         }
     }
+}
+
+/// How the API is served, and how the servers beside it, which are asked all the time.
+fn http_options(configuration: &Configuration, sink: RefusalSink) -> (HttpOptions, HttpOptions) {
+    let http_options = HttpOptions {
+        request_timeout: configuration.server.write_timeout,
+        masked_headers: configuration.logging.masked_headers.clone(),
+        is_quiet: false,
+        refusals: Some(sink),
+    };
+    let quiet = HttpOptions {
+        is_quiet: true,
+        refusals: None,
+        ..http_options.clone()
+    };
+    (http_options, quiet)
 }
 
 impl Server {
@@ -239,12 +252,31 @@ fn routes(options: &ApiOptions<'_>, command: CommandState, watches: &WatchHub) -
         pool: options.store.pool().clone(),
         store: options.store.clone(),
         registry: Arc::clone(registry),
+        exports: Exports::default(),
         watches: watches.clone(),
     });
     let routes = queries
         .merge(hyperfleet_command_api::routes::router(command))
         .merge(hyperfleet_command_api::routes::openapi_router(&document));
     http::compressed(routes, BASE_PATH)
+}
+
+fn keep_keys_fresh(gate: Arc<Gate>, shutdown: CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(async move { gate.keep_keys_fresh(shutdown).await })
+}
+
+/// Starts writing what is refused, and removing what is too old.
+fn audit(options: &ApiOptions<'_>) -> anyhow::Result<(RefusalSink, RefusalLog, JoinHandle<()>)> {
+    let metrics = RefusalMetrics::register(options.metrics)?;
+    let pool = options.store.pool();
+    let (sink, log) = RefusalLog::start(pool.clone(), metrics.clone());
+    let purging = tokio::spawn(refusals::run_purge(
+        pool.clone(),
+        options.configuration.audit.refusal_retention,
+        metrics,
+        options.shutdown.clone(),
+    ));
+    Ok((sink, log, purging))
 }
 
 /// Starts what runs until shutdown without serving anybody.

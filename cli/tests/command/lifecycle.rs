@@ -101,6 +101,29 @@ async fn delete(dev: &Dev) {
         .await;
     let missing = dev.fails(&["get", "cluster", "blue-1"]).await;
     assert!(missing.contains("not found"), "{missing}");
+    let born = dev
+        .ok(&["get", "cluster", "blue-1", "--version", "1", "-o", "json"])
+        .await;
+    assert!(born.contains("\"generation\": 1"), "{born}");
+    let diff = ["diff", "cluster", "blue-1", "--from", "1", "--to", "v2"];
+    let changed = dev.ok(&diff).await;
+    assert!(changed.contains("+ status.conditions"), "{changed}");
+    let patch = dev.ok(&[&diff[..], &["-o", "json"]].concat()).await;
+    assert!(
+        patch.contains("\"op\":") && patch.contains("\"path\":"),
+        "{patch}"
+    );
+    let before = dev
+        .fails(&["get", "cluster", "blue-1", "--at", "1d ago"])
+        .await;
+    assert!(before.contains("was named"), "{before}");
+    let latest = dev.ok(&["events", "-n", "3"]).await;
+    assert_eq!(latest.lines().count(), 4, "{latest}");
+    let lines = dev
+        .ok(&["history", "cluster", "--type", "created", "-o", "ndjson"])
+        .await;
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(first["source_address"], "127.0.0.1");
     for subject in [
         ["history", "cluster", "blue-1"],
         ["history", "nodepool", "workers"],

@@ -20,7 +20,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_runtime::Clock;
-use hyperfleet_runtime::http::{CallerKey, FaultResponse, Identity, PeerAddress, TenantScope};
+use hyperfleet_runtime::http::{
+    CallerKey, CallerSlot, FaultResponse, Identity, PeerAddress, TenantScope,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, AccessTable};
@@ -64,6 +66,12 @@ pub struct Gate {
 struct Caller {
     identity: Identity,
     claims: Claims,
+}
+
+/// Where a request comes from, and who wants to know who sent it.
+struct Origin {
+    peer: Option<SocketAddr>,
+    slot: CallerSlot,
 }
 
 impl Gate {
@@ -123,10 +131,11 @@ impl Gate {
         &self,
         method: &Method,
         headers: &HeaderMap,
-        peer: Option<SocketAddr>,
+        origin: &Origin,
         permission: Permission,
     ) -> Result<Identity, Refusal> {
-        let caller = match self.identify(method, headers).await {
+        let peer = origin.peer;
+        let mut caller = match self.identify(method, headers, &origin.slot).await {
             Ok(caller) => caller,
             // Who proves nothing is limited by where they come from.
             Err(refusal) => {
@@ -137,10 +146,18 @@ impl Gate {
         tracing::Span::current().record("caller", &caller.identity.actor);
         self.limit(&self.rate_key(&caller.identity, peer))?;
         self.authorize(&caller, permission)?;
+        caller.identity.may_operate =
+            !caller.identity.is_system && self.authorize(&caller, Permission::Operate).is_ok();
         Ok(caller.identity)
     }
 
-    async fn identify(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    /// Tells the slot as soon as it is known, so that a refusal that follows has its author.
+    async fn identify(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        slot: &CallerSlot,
+    ) -> Result<Caller, Refusal> {
         let mut identity = Identity::default();
         let mut claims = Claims::new();
         if let Some(issuers) = &self.issuers {
@@ -154,7 +171,9 @@ impl Gate {
             };
         }
         if let Some(tenancy) = &self.tenancy {
-            match tenancy.resolve(headers)? {
+            let tenant = tenancy.resolve(headers);
+            let tenant = tenant.inspect_err(|_| slot.identified(&identity))?;
+            match tenant {
                 Tenant::System => identity.is_system = true,
                 Tenant::Dimensions(dimensions) => {
                     if tenancy.isolation() == Isolation::Strict {
@@ -164,6 +183,7 @@ impl Gate {
                 }
             }
         }
+        slot.identified(&identity);
         Ok(Caller { identity, claims })
     }
 
@@ -242,8 +262,11 @@ async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
     let identity = match gate.table.access(&method, &template) {
         Some(Access::Public) => Ok(Identity::default()),
         Some(Access::Needs(permission)) => {
-            let peer = peer_of(&request);
-            gate.admit(&method, request.headers(), peer, permission)
+            let origin = Origin {
+                peer: peer_of(&request),
+                slot: request.extensions().get().cloned().unwrap_or_default(),
+            };
+            gate.admit(&method, request.headers(), &origin, permission)
                 .await
         }
         None => return without_row(&gate, request, next, &template).await,

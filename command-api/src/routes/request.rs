@@ -9,7 +9,7 @@ use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_domain::metadata::EventMetadata;
 use hyperfleet_domain::resource::Command;
 use hyperfleet_domain::timestamp;
-use hyperfleet_runtime::http::{FaultResponse, RequestId};
+use hyperfleet_runtime::http::{FaultResponse, PeerAddress, RequestId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -52,6 +52,7 @@ pub(crate) struct Caller {
     pub(crate) identity: Identity,
     request_id: String,
     traceparent: Option<String>,
+    source_address: Option<String>,
     pub(crate) method: Method,
     /// Without query and trailing slash.
     pub(crate) path: String,
@@ -68,6 +69,7 @@ impl Caller {
             traceparent: self.traceparent.clone(),
             command: command.name().to_owned(),
             idempotency_key: self.conditions.key().map(str::to_owned),
+            source_address: self.source_address.clone(),
         }
     }
 }
@@ -80,6 +82,9 @@ impl FromRequestParts<KindState> for Caller {
         let identity = identity.map_err(|FaultResponse(fault)| fault)?;
         let traceparent = parts.headers.get("traceparent");
         let traceparent = traceparent.and_then(|value| value.to_str().ok());
+        let peer = parts.extensions.get::<PeerAddress>();
+        // Without its port, which tells nothing once the connection is gone.
+        let source_address = peer.map(|PeerAddress(peer)| peer.ip().to_canonical().to_string());
         let path = parts.uri.path();
         let conditions = RequestConditions::read(&parts.headers, &parts.method, path)?;
         Ok(Self {
@@ -88,6 +93,7 @@ impl FromRequestParts<KindState> for Caller {
             traceparent: traceparent
                 .filter(|text| is_traceparent(text))
                 .map(str::to_owned),
+            source_address,
             method: parts.method.clone(),
             path: path.to_owned(),
             conditions,

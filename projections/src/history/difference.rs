@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// What changed from `before` to `after`. Objects are compared member by member; a list of objects
 /// that each have a `type` is compared by type, so that a condition is found wherever it stands in
 /// its list; everything else is compared as a whole.
-pub(crate) fn difference(before: &Value, after: &Value) -> Vec<FieldChange> {
+pub fn difference(before: &Value, after: &Value) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     compare(String::new(), Some(before), Some(after), &mut changes);
     changes

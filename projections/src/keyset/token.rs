@@ -92,10 +92,18 @@ struct Content {
 /// # Errors
 /// When the position is too long to be written.
 pub fn encode(list: ListIdentity, page: u32, position: &Position) -> Result<String, TokenError> {
+    seal(list, page, position.values.iter().map(written).collect())
+}
+
+/// The token for going on after some values with the page of that number.
+///
+/// # Errors
+/// When the values are too long.
+pub(crate) fn seal(list: ListIdentity, page: u32, after: Vec<Value>) -> Result<String, TokenError> {
     let content = Content {
         list: list.0,
         page,
-        after: position.values.iter().map(written).collect(),
+        after,
     };
     let json = serde_json::to_vec(&content).map_err(|_| TokenError::ValuesTooLong)?;
     let mut bytes = vec![VERSION];
@@ -117,6 +125,24 @@ pub fn decode(
     list: ListIdentity,
     order: &Order,
 ) -> Result<(u32, Position), TokenError> {
+    let (page, after) = open(token, list)?;
+    let columns = order.directed_columns();
+    if columns.len() != after.len() {
+        return Err(TokenError::Damaged);
+    }
+    let values = columns
+        .iter()
+        .zip(after)
+        .map(|((column, _), value)| read(column, value).ok_or(TokenError::Damaged))
+        .collect::<Result<_, _>>()?;
+    Ok((page, Position { values }))
+}
+
+/// The page number and the values of a token that was given for `list`.
+///
+/// # Errors
+/// When it is not such a token.
+pub(crate) fn open(token: &str, list: ListIdentity) -> Result<(u32, Vec<Value>), TokenError> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(TokenError::TooLong);
     }
@@ -137,16 +163,7 @@ pub fn decode(
     if content.list != list.0 {
         return Err(TokenError::OtherList);
     }
-    let columns = order.directed_columns();
-    if columns.len() != content.after.len() {
-        return Err(TokenError::Damaged);
-    }
-    let values = columns
-        .iter()
-        .zip(content.after)
-        .map(|((column, _), value)| read(column, value).ok_or(TokenError::Damaged))
-        .collect::<Result<_, _>>()?;
-    Ok((content.page.max(1), Position { values }))
+    Ok((content.page.max(1), content.after))
 }
 
 fn written(value: &SortValue) -> Value {

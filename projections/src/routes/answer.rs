@@ -92,7 +92,7 @@ pub(crate) fn list<T: Serialize>(page: Page, paged: Paged<T>) -> Response {
     list_with(page, paged, None)
 }
 
-fn list_with<T: Serialize>(
+pub(crate) fn list_with<T: Serialize>(
     page: Page,
     paged: Paged<T>,
     next_page_token: Option<String>,

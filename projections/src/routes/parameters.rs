@@ -4,6 +4,7 @@
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use chrono::{DateTime, Datelike as _, Utc};
 use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_api_types::{FieldError, problem};
 use hyperfleet_domain::registry::{EntityDescriptor, Registry};
@@ -62,6 +63,46 @@ pub(crate) fn text<'a>(parameters: &'a Parameters, name: &str) -> Result<Option<
         constraint: Some(problem::constraints::FORMAT.to_owned()),
     };
     Err(Fault::new(codes::VALIDATION, "Invalid query parameters").with_errors(vec![error]))
+}
+
+/// A time, in RFC 3339 and of a year that every part of the system knows.
+pub(crate) fn time(
+    parameters: &Parameters,
+    name: &'static str,
+) -> Result<Option<DateTime<Utc>>, Fault> {
+    let Some(text) = value(parameters, name) else {
+        return Ok(None);
+    };
+    // In a query string, an unescaped plus sign of an offset is a blank.
+    let time = DateTime::parse_from_rfc3339(&text.replace(' ', "+"));
+    let time = time.or_else(|_| DateTime::parse_from_rfc3339(text));
+    let time = time.ok().map(|time| time.to_utc());
+    let time = time.filter(|time| (0..=9999).contains(&time.year()));
+    time.map(Some).ok_or_else(|| {
+        let message = "must be a time in RFC 3339, such as 2026-01-02T03:04:05Z".to_owned();
+        invalid(
+            name,
+            message,
+            Some(Value::from(text)),
+            problem::constraints::FORMAT,
+        )
+    })
+}
+
+/// The fault of one parameter.
+pub(crate) fn invalid(
+    name: &str,
+    message: String,
+    value: Option<Value>,
+    constraint: &str,
+) -> Fault {
+    let error = FieldError {
+        field: name.to_owned(),
+        message,
+        value,
+        constraint: Some(constraint.to_owned()),
+    };
+    Fault::new(codes::VALIDATION, "Invalid query parameters").with_errors(vec![error])
 }
 
 /// Refuses a kind that is not registered.

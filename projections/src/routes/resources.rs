@@ -9,9 +9,11 @@ use super::KindState;
 use super::answer::{self, Answer, Failure};
 use super::fields::Fields;
 use super::parameters::{self, Ids, Parameters};
+use super::past;
 use super::walk::Walk;
 use super::watch::Watching;
 use crate::resource_view::{self, Filter, Versioned};
+use crate::time_travel;
 
 pub(crate) async fn list(
     State(state): State<KindState>,
@@ -42,7 +44,11 @@ pub(crate) async fn list_nested(
         let filter = list_filter(&state, caller.scope, Some(parent_id), &parameters)?;
         return watching.list(&state, filter, start, &parameters).await;
     }
-    require_parent(&state, &caller.scope, &parent_id).await?;
+    if past::time(&parameters)?.is_some() {
+        past::require_parent(&state, &caller.scope, &parent_id).await?;
+    } else {
+        require_parent(&state, &caller.scope, &parent_id).await?;
+    }
     list_filtered(&state, caller.scope, Some(parent_id), &uri, &parameters).await
 }
 
@@ -53,6 +59,15 @@ async fn list_filtered(
     uri: &Uri,
     parameters: &Parameters,
 ) -> Answer {
+    if let Some(time) = past::time(parameters)? {
+        let filter = time_travel::Filter {
+            kind: listed_kind(state, parameters)?,
+            owner_id,
+            name: parameters::text(parameters, "name")?.map(str::to_owned),
+            scope,
+        };
+        return past::list(&state.query, &filter, time, uri, parameters).await;
+    }
     let walk = Walk::read(uri, parameters)?;
     let filter = list_filter(state, scope, owner_id, parameters)?;
     walk.answer(&state.query, &filter).await
@@ -106,6 +121,9 @@ pub(crate) async fn read(
             .one(&state, caller.scope, (id, None), start, &parameters)
             .await;
     }
+    if past::is_asked(&parameters) {
+        return past::read(&state, &caller.scope, None, &id, &parameters).await;
+    }
     let found = require(&state, &caller.scope, &id, None).await?;
     answer::resource(&found, &Fields::of(&parameters)?, &headers)
 }
@@ -126,6 +144,10 @@ pub(crate) async fn read_nested(
         return watching
             .one(&state, caller.scope, place, start, &parameters)
             .await;
+    }
+    if past::is_asked(&parameters) {
+        past::require_parent(&state, &caller.scope, &parent_id).await?;
+        return past::read(&state, &caller.scope, Some(&parent_id), &id, &parameters).await;
     }
     require_parent(&state, &caller.scope, &parent_id).await?;
     let found = require(&state, &caller.scope, &id, Some(&parent_id)).await?;

@@ -16,7 +16,7 @@ use super::parameters::{self, Parameters};
 use crate::keyset::{self, ListIdentity, Position, TokenError};
 use crate::resource_view::{self, Filter, Order, Page, Paged};
 
-const PAGE_TOKEN: &str = "page_token";
+pub(super) const PAGE_TOKEN: &str = "page_token";
 
 /// The part of a list that a request asks for.
 pub(crate) struct Walk {
@@ -106,17 +106,22 @@ impl Walk {
 
     /// The next page as a link: the same request with the token instead of the page number.
     fn link(&self, token: &str) -> Option<HeaderValue> {
-        let kept = self.query.split('&').filter(|pair| {
-            let name = pair.split('=').next().unwrap_or_default();
-            !name.is_empty() && name != "page" && name != PAGE_TOKEN
-        });
-        let next = format!("{PAGE_TOKEN}={token}");
-        let query: Vec<&str> = kept.chain([next.as_str()]).collect();
-        let link = format!("<{}?{}>; rel=\"next\"", self.path, query.join("&"));
-        HeaderValue::from_str(&link).ok()
+        link_to_next(&self.path, &self.query, token)
     }
 }
 
-fn refused(error: TokenError) -> Fault {
+/// The page that a token leads to as a link: the same request with the token instead of the page number.
+pub(super) fn link_to_next(path: &str, query: &str, token: &str) -> Option<HeaderValue> {
+    let kept = query.split('&').filter(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        !name.is_empty() && name != "page" && name != PAGE_TOKEN
+    });
+    let next = format!("{PAGE_TOKEN}={token}");
+    let query: Vec<&str> = kept.chain([next.as_str()]).collect();
+    let link = format!("<{path}?{}>; rel=\"next\"", query.join("&"));
+    HeaderValue::from_str(&link).ok()
+}
+
+pub(super) fn refused(error: TokenError) -> Fault {
     Fault::new(codes::BAD_REQUEST, format!("invalid page_token: {error}"))
 }

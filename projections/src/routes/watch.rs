@@ -25,9 +25,9 @@ const WATCH: &str = "watch";
 const FROM: &str = "from";
 const NOW: &str = "now";
 
-/// Parameters that say which part of a list is shown, and in which order: a watch shows all of it, and
-/// changes in the order of the log.
-const NOT_WITH_WATCH: [&str; 4] = ["page", "size", "order", "page_token"];
+/// Parameters that say which part of a list is shown, in which order, or of when: a watch shows all of it
+/// from now on, and changes in the order of the log.
+const NOT_WITH_WATCH: [&str; 6] = ["page", "size", "order", "page_token", "at", "version"];
 
 /// The header by which a client of server-sent events says what it saw last.
 const LAST_EVENT_ID: &str = "last-event-id";

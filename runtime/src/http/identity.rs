@@ -58,6 +58,8 @@ pub struct Identity {
     pub scope: TenantScope,
     /// Whether the caller is part of the system: it may read, and write statuses, nothing else.
     pub is_system: bool,
+    /// Whether the caller may see what concerns operators alone, such as refusals of others.
+    pub may_operate: bool,
 }
 
 impl Default for Identity {
@@ -68,6 +70,7 @@ impl Default for Identity {
             tenancy: BTreeMap::new(),
             scope: TenantScope::everything(),
             is_system: false,
+            may_operate: true,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! number of the conformance case.
 
 mod access_matrix;
+mod audit;
 mod concurrency;
 mod conditional_requests;
 mod conformance_conditions;
@@ -39,6 +40,7 @@ mod search_model;
 mod search_plans;
 mod search_texts;
 mod tenant_isolation;
+mod time_travel;
 mod watch;
 mod watch_client;
 mod watch_sequences;

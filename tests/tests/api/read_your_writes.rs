@@ -1,6 +1,6 @@
 //! A read that starts after a write was acknowledged sees it, over real connections.
 
-use hyperfleet_api_types::client::{Client, Collection, ListOptions};
+use hyperfleet_api_types::client::{Client, Collection, HistoryOf};
 use hyperfleet_tests::app::TestApp;
 use hyperfleet_tests::read_your_writes::{Load, stale_reads};
 
@@ -69,10 +69,9 @@ async fn the_client_explains_refusals_and_unreachable_servers() {
             .expect("listed"),
         found
     );
-    let history = client
-        .history_by_name("Cluster", "abc", &ListOptions::default())
-        .await;
-    assert!(history.expect("read").total > 0);
+    let named = [("kind", "Cluster".to_owned()), ("name", "abc".to_owned())];
+    let history = client.history(HistoryOf::Fleet, &named).await;
+    assert!(!history.expect("read").items.is_empty());
     assert_eq!(client.version().await.expect("read").kind, "API");
     serving.abort();
 }

@@ -10,7 +10,7 @@ use hyperfleet_projections::replay::past::{self, Moment};
 use serde_json::{Value, json};
 
 use super::{Outcome, print_json};
-use crate::arguments::{AtArguments, DiffArguments, PastResourceArguments};
+use crate::arguments::{AtArguments, PastResourceArguments, ReplayDiffArguments};
 use crate::output;
 
 pub(super) async fn at(arguments: &AtArguments, store: &EventStore) -> anyhow::Result<Outcome> {
@@ -54,7 +54,10 @@ pub(super) async fn at(arguments: &AtArguments, store: &EventStore) -> anyhow::R
     Ok(Outcome::Well)
 }
 
-pub(super) async fn diff(arguments: &DiffArguments, store: &EventStore) -> anyhow::Result<Outcome> {
+pub(super) async fn diff(
+    arguments: &ReplayDiffArguments,
+    store: &EventStore,
+) -> anyhow::Result<Outcome> {
     let begin = moment(arguments.from, arguments.from_version);
     let end = moment(arguments.to, arguments.to_version);
     let is_json = arguments.database.is_json();

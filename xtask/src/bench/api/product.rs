@@ -9,6 +9,7 @@ use hyperfleet_command_api::identity::{Gate, IdentityConfig};
 use hyperfleet_command_api::{BuildInfo, CommandMetrics, CommandState};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::EventStore;
+use hyperfleet_projections::routes::Exports;
 use hyperfleet_projections::{QueryState, WatchHub, WatchOptions};
 use hyperfleet_runtime::http::{self, HttpMetrics, Limits, RequestLimits};
 use hyperfleet_runtime::{Clock, SystemClock, UuidV7Source};
@@ -35,6 +36,7 @@ pub(in crate::bench) fn router(store: &EventStore, shutdown: &CancellationToken)
             WatchOptions::default(),
             shutdown.clone(),
         ),
+        exports: Exports::default(),
     });
     let state = CommandState::new(
         store.clone(),

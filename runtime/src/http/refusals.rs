@@ -1,0 +1,157 @@
+//! Telling somebody about refused changes: what was asked, by whom, and how it was answered.
+//!
+//! Told is every answer of 400 and above to a request with a method that changes something, wherever
+//! in the server it comes from: the router, the gate, a limit, a handler, the deadline, a panic. A
+//! caller that goes away before its answer is refused nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
+use axum::response::Response;
+use hyperfleet_api_types::problem::Fault;
+
+use super::{FaultResponse, Identity, PeerAddress, RequestId};
+
+/// A change that was refused, or failed.
+#[derive(Clone, Debug)]
+pub struct RefusedRequest {
+    /// Method of the request.
+    pub method: String,
+    /// Template of the route; `None` when there is none for the path and method.
+    pub route: Option<String>,
+    /// Path of the request, without its query.
+    pub path: String,
+    /// Where it came from.
+    pub source_address: Option<IpAddr>,
+    /// Who sent it; `None` when nobody proved to.
+    pub actor: Option<String>,
+    /// The tenant dimensions of who sent it.
+    pub tenancy: BTreeMap<String, String>,
+    /// Status of the answer.
+    pub status: u16,
+    /// Code of the problem document; `None` for an answer without one.
+    pub code: Option<&'static str>,
+    /// What the sender was told.
+    pub detail: String,
+    /// The server's id of the request; empty for a path that is not served.
+    pub request_id: String,
+    /// `traceparent` as it was sent.
+    pub traceparent: Option<String>,
+    /// When it was answered.
+    pub refused_at: Instant,
+}
+
+/// Where refused changes are told. It is called before the answer goes out, so it must not wait.
+#[derive(Clone)]
+pub struct RefusalSink(Arc<dyn Fn(RefusedRequest) + Send + Sync>);
+
+impl RefusalSink {
+    /// Tells `sink`.
+    pub fn new(sink: impl Fn(RefusedRequest) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sink))
+    }
+}
+
+impl fmt::Debug for RefusalSink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("RefusalSink")
+    }
+}
+
+/// What is found out about a request on its way inward, for whoever answers it further out. In the
+/// request's extensions.
+#[derive(Clone, Debug, Default)]
+pub struct CallerSlot(Arc<Facts>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    caller: OnceLock<Identity>,
+    request_id: OnceLock<String>,
+    route: OnceLock<String>,
+}
+
+impl CallerSlot {
+    /// Says who sends the request. Who says so first is believed.
+    pub fn identified(&self, caller: &Identity) {
+        let _ = self.0.caller.set(caller.clone());
+    }
+
+    /// Says that the request reached a route.
+    pub(super) fn routed(&self, request: &Request, id: &RequestId) {
+        let _ = self.0.request_id.set(id.to_string());
+        if let Some(route) = request.extensions().get::<MatchedPath>() {
+            let _ = self.0.route.set(route.as_str().to_owned());
+        }
+    }
+}
+
+/// A request that somebody is told about when it is refused.
+pub(super) struct Watched {
+    sink: RefusalSink,
+    slot: CallerSlot,
+    method: Method,
+    path: String,
+    source_address: Option<IpAddr>,
+    traceparent: Option<String>,
+}
+
+impl Watched {
+    /// The request, if it would change something and there is somebody to tell.
+    pub(super) fn of(request: &mut Request, sink: Option<&RefusalSink>) -> Option<Self> {
+        let method = request.method().clone();
+        let changes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+        let sink = sink.filter(|_| changes.contains(&method))?.clone();
+        let slot = CallerSlot::default();
+        let peer = request.extensions().get::<PeerAddress>();
+        let source_address = peer.map(|PeerAddress(address)| address.ip().to_canonical());
+        let traceparent = request.headers().get("traceparent");
+        let traceparent = traceparent.and_then(|value| value.to_str().ok());
+        let traceparent = traceparent.map(str::to_owned);
+        let path = request.uri().path().to_owned();
+        request.extensions_mut().insert(slot.clone());
+        Some(Self {
+            sink,
+            slot,
+            method,
+            path,
+            source_address,
+            traceparent,
+        })
+    }
+
+    /// Tells about the answer, if it is a refusal.
+    pub(super) fn answered(self, response: &Response) {
+        let status = response.status();
+        if !status.is_client_error() && !status.is_server_error() {
+            return;
+        }
+        let fault: Option<&Fault> = response
+            .extensions()
+            .get()
+            .map(|FaultResponse(fault)| fault);
+        let reason = status.canonical_reason().unwrap_or_default();
+        let facts = &self.slot.0;
+        let caller = facts.caller.get();
+        (self.sink.0)(RefusedRequest {
+            method: self.method.to_string(),
+            route: facts.route.get().cloned(),
+            path: self.path,
+            source_address: self.source_address,
+            actor: caller
+                .map(|caller| caller.actor.clone())
+                .filter(|actor| !actor.is_empty()),
+            tenancy: caller.map_or_else(BTreeMap::new, |caller| caller.tenancy.clone()),
+            status: status.as_u16(),
+            code: fault.map(|fault| fault.code.code),
+            detail: fault.map_or_else(|| reason.to_owned(), |fault| fault.detail.clone()),
+            request_id: facts.request_id.get().cloned().unwrap_or_default(),
+            traceparent: self.traceparent,
+            refused_at: Instant::now(),
+        });
+    }
+}
