@@ -154,10 +154,16 @@ async fn a_past_state_is_the_fold_of_the_log_up_to_then() {
     assert!(disorder.count() > 3, "no event overtook another");
     let ids = log.ids();
     let mut outcomes = BTreeMap::new();
+    // At both ends each resource has not come, lives or is gone, so that every kind of answer is met.
+    let ends = [log.0.first(), log.0.last()].map(|end| end.expect("events").time);
+    let at_the_ends = ids.iter().flat_map(|id| ends.map(|time| (*id, time)));
+    let mut asked: Vec<(&str, DateTime<Utc>)> = at_the_ends.collect();
     for _ in 0..pairs() {
         let time = log.some_time(&mut random);
+        asked.push((ids.choose(&mut random).expect("resources"), time));
+    }
+    for (id, time) in asked {
         let states = log.at(time);
-        let id = ids.choose(&mut random).expect("resources");
         let answer = app
             .get(&format!("resources/{id}?at={}", written(time)))
             .await;
