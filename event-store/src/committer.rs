@@ -78,6 +78,7 @@ impl Committer {
                     None => break,
                 }
             }
+            self.gather(&queue).await;
             while waiting.len() < self.maximum_batch {
                 match queue.try_recv() {
                     Ok(next) => waiting.push_back(next),
@@ -106,6 +107,16 @@ impl Committer {
         if let Some(connection) = connection {
             // The server notices a closed socket anyway; a failure here loses nothing.
             let _ = connection.close().await;
+        }
+    }
+
+    /// Lets those whom the last batch has answered run, who often append again at once, for as long as the
+    /// queue grows by it. Waits for nobody: each round takes what is ready to run anyway.
+    async fn gather(&self, queue: &mpsc::Receiver<Queued>) {
+        let mut known = None;
+        while known != Some(queue.len()) && queue.len() < self.maximum_batch {
+            known = Some(queue.len());
+            tokio::task::yield_now().await;
         }
     }
 

@@ -28,6 +28,7 @@ pub(super) struct Rows<'a> {
     head_ids: Vec<&'a str>,
     head_versions: Vec<i64>,
     head_hashes: Vec<Vec<u8>>,
+    head_begins: Vec<bool>,
     recorded_at: DateTime<Utc>,
 }
 
@@ -65,6 +66,7 @@ impl<'a> Rows<'a> {
             rows.head_ids.push(&append.stream.aggregate_id);
             rows.head_versions.push(append.version().cast_signed());
             rows.head_hashes.push(hash);
+            rows.head_begins.push(append.expected == 0);
         }
         rows
     }
@@ -88,12 +90,16 @@ impl<'a> Rows<'a> {
                      AS input (aggregate_type, aggregate_id, sequence, event_type, event_version,
                          payload, metadata, hash, place)
              ), heads AS (
-                 INSERT INTO streams AS head (aggregate_type, aggregate_id, version, hash)
-                 SELECT new.aggregate_type, new.aggregate_id, new.version, new.hash
-                 FROM UNNEST($9::text[], $10::text[], $11::bigint[], $12::bytea[])
-                     AS new (aggregate_type, aggregate_id, version, hash)
-                 ON CONFLICT (aggregate_type, aggregate_id)
-                 DO UPDATE SET version = excluded.version, hash = excluded.hash
+                 SELECT new.aggregate_type, new.aggregate_id, new.version, new.hash, new.begins
+                 FROM UNNEST($9::text[], $10::text[], $11::bigint[], $12::bytea[], $16::bool[])
+                     AS new (aggregate_type, aggregate_id, version, hash, begins)
+             ), moved AS (
+                 UPDATE streams AS head SET version = heads.version, hash = heads.hash
+                 FROM heads WHERE NOT heads.begins AND head.aggregate_type = heads.aggregate_type
+                     AND head.aggregate_id = heads.aggregate_id
+             ), begun AS (
+                 INSERT INTO streams (aggregate_type, aggregate_id, version, hash)
+                 SELECT aggregate_type, aggregate_id, version, hash FROM heads WHERE begins
              ), inserted AS (
                  INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version,
                      payload, metadata, hash, recorded_at, position)
@@ -122,6 +128,7 @@ impl<'a> Rows<'a> {
         .bind(self.recorded_at)
         .bind(position_lock)
         .bind(POSITION_LOCK)
+        .bind(self.head_begins)
         .fetch_one(connection)
         .await?;
         Ok((position.unsigned_abs(), transaction))
