@@ -117,7 +117,6 @@ fn compare(writers: usize, rounds: &[Round]) -> Vec<Figure> {
         rounds.iter().map(|round| round.appends / round.rows),
     ));
     let (over_pgbench, over_postgres_es) = match writers {
-        1 => (over_pgbench.target(0.5), over_postgres_es),
         HOT_WRITERS => (over_pgbench.target(1.2), over_postgres_es.target(2.5)),
         _ => (over_pgbench, over_postgres_es),
     };
