@@ -2,7 +2,7 @@
 //!
 //! Not part of the log, because nothing happened. Invariants:
 //! - telling about a refusal never waits: it is queued, and written in batches;
-//! - nothing is lost without a trace: what finds the queue full, or exceeds its [`budget`], is counted
+//! - nothing is lost without a trace: what finds the queue full, or exceeds its budget, is counted
 //!   by a metric, and by the next row of its class that is written (`suppressed`);
 //! - what is queued when the server stops is written before it ends;
 //! - rows are bounded in size, in rate, in number and in age, so that nobody fills the disk by being
