@@ -104,13 +104,17 @@ pub(crate) fn timeline(entries: &[HistoryEntry], wide: bool) -> String {
 fn summary(changes: &[FieldChange]) -> String {
     let rank = |change: &FieldChange| match change.path.rsplit('/').next() {
         Some("status") => 0,
-        Some("generation" | "deleted_time") => 1,
+        // The first generation of something says nothing, its name does.
+        Some("generation") if change.from.is_none() => 3,
+        Some("generation" | "deleted_time" | "name") => 1,
         Some("message" | "reason") => 3,
         _ => 2,
     };
     let mut telling: Vec<&FieldChange> = changes
         .iter()
         .filter(|change| rank(change) < 2 || !change.path.ends_with("_time"))
+        // A status without any conditions yet.
+        .filter(|change| change.to.as_ref().and_then(statuses).as_deref() != Some(""))
         .collect();
     telling.sort_by_key(|change| rank(change));
     let Some(first) = telling.first() else {
@@ -170,4 +174,43 @@ fn cut(text: &str) -> String {
     }
     let cut: String = text.chars().take(VALUE_WIDTH - 1).collect();
     format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn change(path: &str, from: Option<Value>, to: Option<Value>) -> FieldChange {
+        FieldChange {
+            path: path.to_owned(),
+            from,
+            to,
+        }
+    }
+
+    #[test]
+    fn a_creation_is_summed_up_by_its_name() {
+        let created = [
+            change("/created_time", None, Some(json!("2026-01-02T03:04:05Z"))),
+            change("/generation", None, Some(json!(1))),
+            change("/name", None, Some(json!("demo"))),
+            change("/status", None, Some(json!({"conditions": []}))),
+        ];
+        assert_eq!(summary(&created), "name: demo (+1 more)");
+    }
+
+    #[test]
+    fn a_status_that_changes_tells_the_most() {
+        let changed = [
+            change("/generation", Some(json!(1)), Some(json!(2))),
+            change(
+                "/status/conditions/Ready/status",
+                Some(json!("False")),
+                Some(json!("True")),
+            ),
+        ];
+        assert_eq!(summary(&changed), "Ready.status: False → True (+1 more)");
+    }
 }
