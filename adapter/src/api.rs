@@ -10,12 +10,14 @@ mod url;
 
 use std::time::{Duration, Instant};
 
+use hyperfleet_runtime::telemetry::trace_context::{self, TRACEPARENT};
 use rand::Rng;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tracing::{Instrument as _, Span};
 
 use crate::config::{ApiSettings, Backoff, Method, parse_duration};
 
@@ -185,7 +187,16 @@ impl ApiClient {
         let timeout = self.timeout(request);
         let mut attempt = 1;
         loop {
-            let error = match self.attempt(request, method, &url, timeout, attempt).await {
+            let span = tracing::debug_span!(
+                "call",
+                otel.name = format!("HTTP {method}"),
+                otel.kind = "client",
+                http.request.method = method,
+                url.full = url,
+                http.request.resend_count = attempt - 1,
+            );
+            let sent = self.attempt(request, method, &url, timeout, attempt);
+            let error = match sent.instrument(span).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -335,8 +346,9 @@ impl ApiClient {
         for (name, value) in &request.headers {
             insert(name, value)?;
         }
-        if let Some(traceparent) = &request.traceparent {
-            insert("traceparent", traceparent)?;
+        let exported = trace_context::traceparent(&Span::current());
+        if let Some(traceparent) = exported.as_ref().or(request.traceparent.as_ref()) {
+            insert(TRACEPARENT, traceparent)?;
         }
         if let Some(token) = self.token(method, url).await? {
             insert(AUTHORIZATION.as_str(), &format!("Bearer {token}"))?;

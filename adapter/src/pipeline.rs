@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use hyperfleet_runtime::clock::Clock;
+use hyperfleet_runtime::telemetry::trace_context;
+use tracing::Instrument as _;
 
 use crate::api::ApiClient;
 use crate::cluster::ClusterTarget;
@@ -79,7 +81,8 @@ impl Pipeline {
     async fn extract(&self, state: &mut State<'_>, outcome: &mut Outcome) -> bool {
         let phase = Phase::ParamExtraction;
         tracing::debug!("Phase {phase}: RUNNING");
-        match params::extract(state, &self.api).await {
+        let span = tracing::debug_span!("extract", otel.name = %phase);
+        match params::extract(state, &self.api).instrument(span).await {
             Ok(()) => {
                 tracing::debug!("Phase {phase}: SUCCESS");
                 true
@@ -95,7 +98,11 @@ impl Pipeline {
     async fn gate_and_apply(&self, state: &mut State<'_>, outcome: &mut Outcome) -> bool {
         let phase = Phase::Preconditions;
         tracing::debug!("Phase {phase}: RUNNING");
-        match preconditions::evaluate(state, &self.api).await {
+        let span = tracing::debug_span!("gate", otel.name = %phase);
+        match preconditions::evaluate(state, &self.api)
+            .instrument(span)
+            .await
+        {
             Ok(Gate::Met) => {
                 tracing::debug!("Phase {phase}: SUCCESS - MET");
                 self.apply(state, outcome).await;
@@ -126,7 +133,9 @@ impl Pipeline {
         let phase = Phase::Resources;
         tracing::debug!("Phase {phase}: RUNNING");
         let mut applied = Applied::default();
-        match resources::process(state, self.cluster.as_ref(), &mut applied).await {
+        let span = tracing::debug_span!("apply", otel.name = %phase);
+        let processed = resources::process(state, self.cluster.as_ref(), &mut applied);
+        match processed.instrument(span).await {
             Ok(()) => tracing::debug!("Phase {phase}: SUCCESS"),
             Err(error) => {
                 let error = error.context("resource execution failed");
@@ -140,7 +149,9 @@ impl Pipeline {
     async fn report(&self, state: &mut State<'_>, outcome: &mut Outcome) {
         let phase = Phase::PostActions;
         tracing::debug!("Phase {phase}: RUNNING");
-        match post::run(state, &self.api, &mut outcome.actions).await {
+        let span = tracing::debug_span!("report", otel.name = %phase);
+        let reported = post::run(state, &self.api, &mut outcome.actions);
+        match reported.instrument(span).await {
             Ok(Post::Done) => tracing::debug!("Phase {phase}: SUCCESS"),
             Ok(Post::NotFound) => {
                 outcome.skipped = true;
@@ -159,6 +170,7 @@ fn fail(
     outcome: &mut Outcome,
 ) {
     tracing::warn!("Phase {phase}: FAILED: {}", error.message);
+    trace_context::failed(&tracing::Span::current(), &error.message);
     outcome.transient |= error.transient;
     outcome.errors.insert(phase, error.message.clone());
     state

@@ -8,6 +8,7 @@ mod schemas;
 mod sections;
 #[cfg(test)]
 mod tests;
+pub(crate) mod traces;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use hyperfleet_runtime::config::GivenFlag;
-use hyperfleet_runtime::telemetry::{self, DatabaseMetrics, Format, Output, TelemetryOptions};
+use hyperfleet_runtime::telemetry::{
+    self, DatabaseMetrics, Format, Output, TelemetryOptions, TraceMetrics, TraceOptions,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Arguments, Command, LogFormat, ReplayCommand};
@@ -12,7 +14,7 @@ use crate::commands::{
     adapter, config, create, delete, demo, describe, diff, events, get, history, patch, replay,
     serve, version, wait,
 };
-use crate::configuration::{Configuration, Scope, SettingsArguments};
+use crate::configuration::{Configuration, Scope, SettingsArguments, traces};
 use crate::{environment, openapi};
 
 /// A role with its settings: what it is to be, and where it counts.
@@ -21,11 +23,24 @@ pub(crate) struct Role {
     pub(crate) metrics: prometheus::Registry,
 }
 
+/// The command, which is also the component of all roles together.
+const PROGRAM: &str = "hyperfleet";
+
 /// How a command logs when nothing says otherwise.
 struct LogDefaults {
     component: &'static str,
     level: &'static str,
     format: Format,
+}
+
+impl LogDefaults {
+    /// Name of the role in exported traces.
+    fn service(&self) -> String {
+        match self.component {
+            PROGRAM => PROGRAM.to_owned(),
+            role => format!("{PROGRAM}-{role}"),
+        }
+    }
 }
 
 const fn logs(component: &'static str, level: &'static str, format: Format) -> LogDefaults {
@@ -42,17 +57,19 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         level: arguments.log_level,
         format: arguments.log_format,
     };
-    match arguments.command {
+    let ended = match arguments.command {
         Command::Replay(command) => Ok(replay_command(&command, &given).await),
         command => run_command(command, given)
             .await
             .map(|()| ExitCode::SUCCESS),
-    }
+    };
+    telemetry::finish().await;
+    ended
 }
 
 /// Commands on the log say by their exit whether they found differences or could not look.
 async fn replay_command(command: &ReplayCommand, given: &Given) -> ExitCode {
-    let defaults = logs("hyperfleet", "warn", Format::Text);
+    let defaults = logs(PROGRAM, "warn", Format::Text);
     let ended = async {
         let role = if let Some(settings) = command.settings() {
             Some(given.role(settings, &defaults)?)
@@ -84,15 +101,14 @@ pub(crate) fn print_error(error: &anyhow::Error) {
 }
 
 async fn run_command(command: Command, mut given: Given) -> anyhow::Result<()> {
-    let program = "hyperfleet";
     match command {
         Command::Demo(arguments) => {
-            let defaults = logs(program, "warn", Format::Text);
+            let defaults = logs(PROGRAM, "warn", Format::Text);
             let role = given.role(&arguments.control_plane.settings, &defaults)?;
             demo::run(arguments, role, stoppable()?).await
         }
         Command::Dev(arguments) => {
-            let role = given.role(&arguments.settings, &logs(program, "info", Format::Text))?;
+            let role = given.role(&arguments.settings, &logs(PROGRAM, "info", Format::Text))?;
             serve::dev(arguments, role, stoppable()?).await
         }
         Command::Api(arguments) => {
@@ -106,21 +122,24 @@ async fn run_command(command: Command, mut given: Given) -> anyhow::Result<()> {
             serve::sentinel(arguments, role, stoppable()?).await
         }
         Command::Adapter(arguments) => {
-            given.plain(&logs("adapter", "info", Format::Text))?;
+            let defaults = logs("adapter", "info", Format::Text);
+            let settings = traces::of_environment(environment::variables())?;
+            let traces = traces::options(&settings, &defaults.service(), None)?;
+            given.start(&defaults, traces)?;
             adapter::run(arguments, stoppable()?).await
         }
         Command::Migrate(arguments) => {
-            let role = given.role(&arguments.settings, &logs(program, "warn", Format::Text))?;
+            let role = given.role(&arguments.settings, &logs(PROGRAM, "warn", Format::Text))?;
             serve::migrate(&role).await
         }
         Command::Config(command) => {
             let configuration = config::read(&command, &given.flags())?;
-            given.plain(&logs(program, "warn", Format::Text))?;
+            given.plain(&logs(PROGRAM, "warn", Format::Text))?;
             config::run(&command, &configuration)
         }
         command => {
             // User commands print their result; logs would only be in the way.
-            given.plain(&logs(program, "warn", Format::Text))?;
+            given.plain(&logs(PROGRAM, "warn", Format::Text))?;
             user_command(command).await
         }
     }
@@ -216,6 +235,11 @@ impl Given {
                 defaults.component,
                 version,
             )?),
+            traces: traces::options(
+                &configuration.settings,
+                &defaults.service(),
+                Some(TraceMetrics::register(&metrics)?),
+            )?,
         })?;
         configuration.announce();
         Ok(Role {
@@ -226,6 +250,10 @@ impl Given {
 
     /// Sets up the logs of a command without settings.
     fn plain(&self, defaults: &LogDefaults) -> anyhow::Result<()> {
+        self.start(defaults, None)
+    }
+
+    fn start(&self, defaults: &LogDefaults, traces: Option<TraceOptions>) -> anyhow::Result<()> {
         let level = self.level.as_deref().unwrap_or(defaults.level);
         telemetry::init(TelemetryOptions {
             level: level.to_owned(),
@@ -233,6 +261,7 @@ impl Given {
             output: Output::Stderr,
             identity: telemetry::Identity::new(defaults.component, env!("CARGO_PKG_VERSION")),
             database: None,
+            traces,
         })?;
         Ok(())
     }

@@ -151,6 +151,7 @@ impl EventStore {
     ///
     /// # Errors
     /// See [`AppendError`].
+    #[tracing::instrument(level = "debug", name = "append", skip_all)]
     pub async fn append_with_receipt(
         &self,
         appends: Vec<Append>,

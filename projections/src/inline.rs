@@ -38,6 +38,8 @@ pub(crate) struct Change {
     pub(crate) is_quiet: bool,
     /// Whether something happened that sentinels must hear of at once.
     pub(crate) makes_due: bool,
+    /// The trace that its last event belongs to.
+    pub(crate) traceparent: Option<String>,
 }
 
 #[async_trait]
@@ -112,10 +114,17 @@ fn read_changes(changes: &[StreamChange]) -> Result<Vec<Change>, sqlx::Error> {
             existed: change.previous_version > 0,
             is_quiet: change.events.is_empty(),
             makes_due: events.any(|event| queue_rows::is_urgent(&event.event_type)),
+            traceparent: traceparent(change),
         });
     }
     read.sort_by(|left, right| left.resource.id.cmp(&right.resource.id));
     Ok(read)
+}
+
+/// The trace context in the metadata of the last event.
+fn traceparent(change: &StreamChange) -> Option<String> {
+    let metadata = &change.events.last()?.metadata;
+    Some(metadata.get("traceparent")?.as_str()?.to_owned())
 }
 
 fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {

@@ -63,6 +63,8 @@ pub struct DueResource {
     pub due_time: DateTime<Utc>,
     /// The database's time when the row was claimed.
     pub claimed_time: DateTime<Utc>,
+    /// The trace of the change that made it due, if it is due because of one.
+    pub traceparent: Option<String>,
     /// The right to complete or release the row.
     pub claim: Claim,
 }
@@ -109,7 +111,7 @@ SET claimed_until = now() + make_interval(secs => $4), claim_token = gen_random_
 FROM due
 WHERE queue.resource_id = due.resource_id
 RETURNING queue.resource_id, queue.attempt, queue.last_published_generation,
-          queue.last_published_time, queue.due_time, queue.claim_token,
+          queue.last_published_time, queue.due_time, queue.claim_token, queue.traceparent,
           now() AS claimed_time";
 
 /// Claims due rows, the longest waiting first.
@@ -154,6 +156,7 @@ pub async fn claim(pool: &PgPool, request: &ClaimRequest) -> Result<Vec<DueResou
             last_published_time: row.try_get("last_published_time")?,
             due_time: row.try_get("due_time")?,
             claimed_time: row.try_get("claimed_time")?,
+            traceparent: row.try_get("traceparent")?,
             claim: Claim {
                 resource_id,
                 token: row.try_get("claim_token")?,
@@ -182,7 +185,8 @@ SET last_published_generation =
     claimed_until = CASE WHEN queue.claim_token = done.token
         THEN NULL ELSE queue.claimed_until END,
     claim_token = CASE WHEN queue.claim_token = done.token
-        THEN NULL ELSE queue.claim_token END
+        THEN NULL ELSE queue.claim_token END,
+    traceparent = CASE WHEN queue.claim_token = done.token THEN NULL ELSE queue.traceparent END
 FROM locked
 JOIN UNNEST($1::text[], $2::uuid[], $3::integer[], $4::integer[], $5::float8[])
     AS done (resource_id, token, published_generation, attempt, delay) USING (resource_id)

@@ -18,6 +18,7 @@ mod metrics;
 mod refusals;
 mod request_id;
 mod request_log;
+mod request_trace;
 mod server;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use self::refusals::Watched;
 pub use self::refusals::{CallerSlot, RefusalSink, RefusedRequest};
 pub use self::request_id::RequestId;
 use self::request_log::RequestLog;
+pub use self::request_trace::RequestTrace;
 pub use self::server::{
     ClientTimeouts, HEADER_TIMEOUT, PeerAddress, STALL_TIMEOUT, serve, serve_on,
 };
@@ -151,10 +153,11 @@ pub fn layered_with(
 async fn identified(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(context.ids.new_id().to_string());
     request.extensions_mut().insert(id.clone());
+    let log = RequestLog::of(&request, &id, &context.masked_headers, context.is_quiet);
+    request.extensions_mut().insert(log.trace().clone());
     if let Some(slot) = request.extensions().get::<CallerSlot>() {
         slot.routed(&request, &id);
     }
-    let log = RequestLog::of(&request, &id, &context.masked_headers, context.is_quiet);
     let started = Instant::now();
     log.received();
     let span = log.span().clone();

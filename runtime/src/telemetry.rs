@@ -1,10 +1,12 @@
-//! Logs, by default on standard error: standard output belongs to what commands print. And what is counted
-//! from what is logged.
+//! Logs, by default on standard error: standard output belongs to what commands print. What is counted from
+//! what is logged. And traces, exported to a collector when one is named.
 
 mod fields;
 mod json;
 mod queries;
 mod text;
+pub mod trace_context;
+mod traces;
 
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -12,6 +14,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 pub use self::queries::{DatabaseMetrics, database_failed};
+pub use self::traces::{
+    FLUSH_TIMEOUT, TraceError, TraceMetrics, TraceOptions, TraceProtocol, TraceSampler, finish,
+    is_exporting,
+};
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub struct TelemetryOptions {
     pub identity: Identity,
     /// Where database statements are counted.
     pub database: Option<DatabaseMetrics>,
+    /// How traces are exported; `None` exports none.
+    pub traces: Option<TraceOptions>,
 }
 
 /// Who writes the lines.
@@ -84,12 +92,16 @@ pub enum TelemetryError {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// Traces cannot be exported as asked.
+    #[error("cannot export traces")]
+    Traces(#[from] TraceError),
     /// Logging was set up before.
     #[error("logging is set up already")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up logging for the process.
+/// Sets up logging, and the export of traces, for the process; to be called inside the asynchronous
+/// runtime. [`finish`] sends the last spans.
 ///
 /// # Errors
 /// See [`TelemetryError`].
@@ -111,9 +123,11 @@ pub fn init(options: TelemetryOptions) -> Result<(), TelemetryError> {
             .boxed(),
     };
     let counted = options.database.map(queries::counting);
+    let exported = options.traces.as_ref().map(traces::layer).transpose()?;
     tracing_subscriber::registry()
         .with(lines)
         .with(counted)
+        .with(exported)
         .try_init()
         .map_err(TelemetryError::Twice)
 }

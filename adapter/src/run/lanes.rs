@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyperfleet_broker::Outcome as Settlement;
+use hyperfleet_runtime::telemetry::trace_context;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -127,11 +128,16 @@ impl Lanes {
         loop {
             let span = tracing::info_span!(
                 "reconcile",
+                otel.name = "Execute",
+                otel.kind = "consumer",
                 component = %self.shared.adapter,
                 event_id = %work.event.id,
                 resource_type = %key.kind,
                 resource_id = %key.id,
             );
+            if let Some(cause) = &work.event.traceparent {
+                trace_context::continue_trace(&span, cause);
+            }
             let settlement = self.execute(&work.event).instrument(span).await;
             for waiter in work.waiters {
                 // A waiter that is gone was cancelled by its broker, which delivers again.

@@ -107,11 +107,26 @@ pub(crate) const KEYS: &[Key] = &[
     Key::text("logging.masking.fields", "Members of bodies to mask").of(Kind::List)
         .or("password,secret,token,api_key,access_token,refresh_token,client_secret")
         .flags(&["log-masking-sensitive-fields"]).without_effect(NO_EFFECT_BODIES),
-    Key::text("logging.otel.enabled", "Deprecated name of tracing.enabled").of(Kind::Boolean)
-        .without_effect("trace ids are in the log; traces are not exported"),
-    switch("tracing.enabled", "true", "Export traces").without_effect("trace ids are in the log; traces are not exported"),
-    Key::text("tracing.service_name", "Name in exported traces").or("hyperfleet-api").variables(&["OTEL_SERVICE_NAME"])
-        .without_effect("trace ids are in the log; traces are not exported"),
+    Key::text("logging.otel.enabled", "Deprecated name of tracing.enabled").of(Kind::Boolean),
+    // Traces; the variables are those of OpenTelemetry.
+    switch("tracing.enabled", "true", "Export traces, where tracing.endpoint names a collector"),
+    Key::text("tracing.service_name", "Name of the exporting service; default: that of the role").or("hyperfleet-api").variables(&["OTEL_SERVICE_NAME"]),
+    Key::text("tracing.endpoint", "Base URL of the OpenTelemetry collector; without it no trace is exported")
+        .variables(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]),
+    Key::text("tracing.protocol", "How to talk to the collector; http means http/protobuf")
+        .of(Kind::Choice(&["grpc", "http/protobuf", "http"])).or("grpc")
+        .variables(&["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]),
+    Key::text("tracing.headers", "Headers of every message to the collector, name=value separated by commas")
+        .variables(&["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]).secret(),
+    Key::text("tracing.sampler", "Which traces to export")
+        .of(Kind::Choice(&["always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"]))
+        .or("parentbased_traceidratio").variables(&["OTEL_TRACES_SAMPLER"]),
+    Key::text("tracing.sampler_argument", "Share of traces to export where the sampler is a ratio, from 0 to 1")
+        .or("1.0").variables(&["OTEL_TRACES_SAMPLER_ARG"]),
+    Key::text("tracing.propagators", "How callers' traces are recognised: tracecontext, baggage (passed by), none")
+        .of(Kind::List).or("tracecontext,baggage").variables(&["OTEL_PROPAGATORS"]),
+    Key::text("tracing.resource_attributes", "Attributes of the exporting service, name=value separated by commas")
+        .variables(&["OTEL_RESOURCE_ATTRIBUTES"]),
     // Metrics.
     Key::text("metrics.host", "Address or name of the metrics server").or("localhost").flags(&["metrics-host"]),
     Key::text("metrics.port", "Port of /metrics; 0 takes a free one").of(PORT).or("9090").flags(&["metrics-port"]),

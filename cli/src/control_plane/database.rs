@@ -1,6 +1,6 @@
 //! The database: embedded in a data directory, or the user's; its schema, and the event store on it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,9 +8,12 @@ use hyperfleet_event_store::{ConnectionOptions, EventStore, EventStoreOptions, m
 use hyperfleet_projections::InlineProjector;
 use hyperfleet_runtime::postgres::{Postgres, PostgresSettings};
 use hyperfleet_runtime::telemetry::Identity;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::configuration::{DatabaseChoice, DatabaseConfiguration};
+
+/// How long connections may take to be given back at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An open database with the schema that this version knows.
 pub(crate) struct Database {
@@ -18,6 +21,8 @@ pub(crate) struct Database {
     described: String,
     embedded: Option<Postgres>,
     settings: DatabaseConfiguration,
+    /// Connections to close before the server goes.
+    pool: OnceLock<PgPool>,
 }
 
 impl Database {
@@ -34,6 +39,7 @@ impl Database {
                 described: without_password(url),
                 embedded: None,
                 settings,
+                pool: OnceLock::new(),
             },
             DatabaseChoice::Embedded(folder) => {
                 let server = Postgres::start(PostgresSettings::new(folder)).await?;
@@ -47,6 +53,7 @@ impl Database {
                     ),
                     embedded: Some(server),
                     settings,
+                    pool: OnceLock::new(),
                 }
             }
         };
@@ -108,9 +115,11 @@ impl Database {
         for collector in options.metrics.collectors() {
             metrics.register(collector)?;
         }
-        EventStore::open(options)
+        let store = EventStore::open(options)
             .await
-            .with_context(|| format!("cannot open the event store on {}", self.described))
+            .with_context(|| format!("cannot open the event store on {}", self.described))?;
+        let _ = self.pool.set(store.pool().clone());
+        Ok(store)
     }
 
     /// For people; without secrets.
@@ -120,6 +129,10 @@ impl Database {
 
     /// Stops an embedded server, so that the next start needs no recovery.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        if let Some(pool) = self.pool.get() {
+            // Whoever still holds a connection loses it with the server.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, pool.close()).await;
+        }
         if let Some(server) = self.embedded {
             server.stop().await?;
         }

@@ -26,7 +26,7 @@ pub(crate) struct Dev {
     process: Child,
     pub(crate) url: String,
     /// Kept open: a closed pipe would fail the process's prints.
-    _output: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+    output: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
 }
 
 impl Dev {
@@ -49,6 +49,31 @@ impl Dev {
     pub(crate) async fn start_api_on(database_url: &str) -> Self {
         let role = ["api", "--database-url", database_url];
         Self::start_process(hyperfleet().args(role), "0").await
+    }
+
+    /// A role with these variables in its environment.
+    pub(crate) async fn start_with(
+        role: &[&str],
+        data_dir: &Path,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut command = hyperfleet();
+        command.args(role).arg("--data-dir").arg(data_dir);
+        command.envs(environment.iter().copied());
+        Self::start_process(&mut command, "0").await
+    }
+
+    /// The address of its metrics, which is printed after that of its API.
+    pub(crate) async fn metrics_url(&mut self) -> String {
+        let url = tokio::time::timeout(START_DEADLINE, async {
+            while let Some(line) = self.output.next_line().await.unwrap() {
+                if let Some(url) = line.trim().strip_prefix("metrics ") {
+                    return url.trim().to_owned();
+                }
+            }
+            panic!("hyperfleet ended before it printed the address of its metrics");
+        });
+        url.await.expect("it is printed in time")
     }
 
     async fn start_role(role: &[&str], data_dir: &Path, port: &str) -> Self {
@@ -84,7 +109,7 @@ impl Dev {
         Self {
             process,
             url,
-            _output: output,
+            output,
         }
     }
 

@@ -18,4 +18,5 @@ mod rebuild;
 mod replay;
 mod shutdown;
 mod takeover;
+mod traces;
 mod watch;

@@ -9,7 +9,7 @@ use hyperfleet_api_types::problem::{Fault, codes};
 use hyperfleet_domain::metadata::EventMetadata;
 use hyperfleet_domain::resource::Command;
 use hyperfleet_domain::timestamp;
-use hyperfleet_runtime::http::{FaultResponse, PeerAddress, RequestId};
+use hyperfleet_runtime::http::{FaultResponse, PeerAddress, RequestId, RequestTrace};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -80,8 +80,6 @@ impl FromRequestParts<KindState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &KindState) -> Result<Self, Failure> {
         let identity = Identity::from_request_parts(parts, state).await;
         let identity = identity.map_err(|FaultResponse(fault)| fault)?;
-        let traceparent = parts.headers.get("traceparent");
-        let traceparent = traceparent.and_then(|value| value.to_str().ok());
         let peer = parts.extensions.get::<PeerAddress>();
         // Without its port, which tells nothing once the connection is gone.
         let source_address = peer.map(|PeerAddress(peer)| peer.ip().to_canonical().to_string());
@@ -90,24 +88,13 @@ impl FromRequestParts<KindState> for Caller {
         Ok(Self {
             identity,
             request_id: RequestId::of(&parts.extensions),
-            traceparent: traceparent
-                .filter(|text| is_traceparent(text))
-                .map(str::to_owned),
+            traceparent: RequestTrace::traceparent_of(&parts.extensions),
             source_address,
             method: parts.method.clone(),
             path: path.to_owned(),
             conditions,
         })
     }
-}
-
-/// Whether a text is a W3C `traceparent`: it is kept for ever, so nothing else may get in.
-fn is_traceparent(text: &str) -> bool {
-    let lengths = text.split('-').map(str::len);
-    lengths.eq([2, 32, 16, 2])
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The bytes of the body, at most [`MAX_BODY_BYTES`].
@@ -138,23 +125,4 @@ fn unreadable(error: &BytesRejection) -> Fault {
 /// Now, at the precision that everything is stored with, so that an answer and a later read agree.
 pub(crate) fn now(state: &KindState) -> DateTime<Utc> {
     timestamp::to_microseconds(state.command.clock.now())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_traceparent_is_one() {
-        assert!(is_traceparent(
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-        ));
-        for other in [
-            "",
-            "00-x",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-        ] {
-            assert!(!is_traceparent(other), "{other}");
-        }
-    }
 }

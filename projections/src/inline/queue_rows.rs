@@ -21,12 +21,12 @@ const QUIET_EVENTS: [&str; 5] = [
 
 /// A row that becomes due is taken from whoever holds it: what they saw is outdated.
 const MAKE_DUE: &str = "
-INSERT INTO reconcile_queue AS stored (resource_id, kind, labels, due_time)
-SELECT id, kind, labels, now() FROM UNNEST($1::text[], $2::text[], $3::jsonb[])
-    AS due (id, kind, labels)
+INSERT INTO reconcile_queue AS stored (resource_id, kind, labels, due_time, traceparent)
+SELECT id, kind, labels, now(), traceparent
+FROM UNNEST($1::text[], $2::text[], $3::jsonb[], $4::text[]) AS due (id, kind, labels, traceparent)
 ON CONFLICT (resource_id) DO UPDATE SET
     labels = excluded.labels, due_time = LEAST(stored.due_time, excluded.due_time), attempt = 0,
-    claimed_until = NULL, claim_token = NULL";
+    claimed_until = NULL, claim_token = NULL, traceparent = excluded.traceparent";
 
 /// Children wait for what their parent's adapters achieve, so they hear of it too. A claim on them stays:
 /// their own state has not changed.
@@ -82,10 +82,12 @@ pub(crate) async fn make_due<'a>(
     let mut ids: Vec<&str> = Vec::new();
     let mut kinds: Vec<&str> = Vec::new();
     let mut labels: Vec<Json<&BTreeMap<String, String>>> = Vec::new();
+    let mut traces: Vec<Option<&str>> = Vec::new();
     for change in due {
         ids.push(&change.resource.id);
         kinds.push(&change.resource.kind);
         labels.push(Json(&change.resource.labels));
+        traces.push(change.traceparent.as_deref());
     }
     if ids.is_empty() {
         return Ok(());
@@ -94,6 +96,7 @@ pub(crate) async fn make_due<'a>(
         .bind(ids)
         .bind(kinds)
         .bind(labels)
+        .bind(traces)
         .execute(connection)
         .await?;
     Ok(())

@@ -15,7 +15,7 @@ use axum::http::Method;
 use axum::response::Response;
 use hyperfleet_api_types::problem::Fault;
 
-use super::{FaultResponse, Identity, PeerAddress, RequestId};
+use super::{FaultResponse, Identity, PeerAddress, RequestId, RequestTrace};
 
 /// A change that was refused, or failed.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct RefusedRequest {
     pub detail: String,
     /// The server's id of the request; empty for a path that is not served.
     pub request_id: String,
-    /// `traceparent` as it was sent.
+    /// Trace context of the request; as it was sent, for a path that is not served.
     pub traceparent: Option<String>,
     /// When it was answered.
     pub refused_at: Instant,
@@ -73,6 +73,7 @@ struct Facts {
     caller: OnceLock<Identity>,
     request_id: OnceLock<String>,
     route: OnceLock<String>,
+    traceparent: OnceLock<String>,
 }
 
 impl CallerSlot {
@@ -86,6 +87,9 @@ impl CallerSlot {
         let _ = self.0.request_id.set(id.to_string());
         if let Some(route) = request.extensions().get::<MatchedPath>() {
             let _ = self.0.route.set(route.as_str().to_owned());
+        }
+        if let Some(traceparent) = RequestTrace::traceparent_of(request.extensions()) {
+            let _ = self.0.traceparent.set(traceparent);
         }
     }
 }
@@ -150,7 +154,7 @@ impl Watched {
             code: fault.map(|fault| fault.code.code),
             detail: fault.map_or_else(|| reason.to_owned(), |fault| fault.detail.clone()),
             request_id: facts.request_id.get().cloned().unwrap_or_default(),
-            traceparent: self.traceparent,
+            traceparent: facts.traceparent.get().cloned().or(self.traceparent),
             refused_at: Instant::now(),
         });
     }

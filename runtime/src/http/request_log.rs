@@ -8,9 +8,10 @@ use axum::http::header::USER_AGENT;
 use axum::response::Response;
 use hyperfleet_api_types::problem::Fault;
 use serde_json::{Map, Value};
+use tracing::field::Empty;
 use tracing::{Level, Span};
 
-use super::{FaultResponse, PeerAddress, RequestId};
+use super::{FaultResponse, PeerAddress, RequestId, RequestTrace};
 
 /// What stands in the log instead of a masked value.
 const MASKED: &str = "***";
@@ -18,6 +19,7 @@ const MASKED: &str = "***";
 /// What the log says of one request.
 pub(super) struct RequestLog {
     span: Span,
+    trace: RequestTrace,
     is_quiet: bool,
     remote_addr: String,
     user_agent: String,
@@ -29,11 +31,19 @@ impl RequestLog {
     pub(super) fn of(request: &Request, id: &RequestId, masked: &[String], is_quiet: bool) -> Self {
         let method = request.method().as_str();
         let path = request.uri().path();
-        let (trace_id, span_id) = trace(request.headers(), id);
-        let span = tracing::info_span!("request", request_id = %id, trace_id, span_id, method, path, caller = tracing::field::Empty);
+        let span = if is_quiet {
+            tracing::info_span!("probe", request_id = %id, trace_id = Empty, span_id = Empty, method, path, caller = Empty)
+        } else {
+            tracing::info_span!(
+                "request", otel.name = Empty, otel.kind = "server", request_id = %id, trace_id = Empty,
+                span_id = Empty, method, path, caller = Empty
+            )
+        };
+        let trace = RequestTrace::begin(&span, request, id);
         if is_quiet || !tracing::enabled!(Level::INFO) {
             return Self {
                 span,
+                trace,
                 is_quiet,
                 remote_addr: String::new(),
                 user_agent: String::new(),
@@ -44,6 +54,7 @@ impl RequestLog {
         let user_agent = request.headers().get(USER_AGENT);
         Self {
             span,
+            trace,
             is_quiet,
             remote_addr: remote.map_or_else(String::new, |remote| remote.0.to_string()),
             user_agent: user_agent.map_or_else(String::new, |value| lossy(value.as_bytes())),
@@ -55,6 +66,10 @@ impl RequestLog {
         &self.span
     }
 
+    pub(super) fn trace(&self) -> &RequestTrace {
+        &self.trace
+    }
+
     pub(super) fn received(&self) {
         let Self {
             span,
@@ -62,6 +77,7 @@ impl RequestLog {
             remote_addr,
             user_agent,
             headers,
+            ..
         } = self;
         if *is_quiet {
             tracing::debug!(parent: span, "HTTP request received");
@@ -72,6 +88,7 @@ impl RequestLog {
 
     pub(super) fn completed(&self, response: &Response, duration: Duration) {
         let status_code = response.status().as_u16();
+        RequestTrace::end(&self.span, response);
         if let Some(FaultResponse(fault)) = response.extensions().get::<FaultResponse>() {
             self.refused(fault);
         }
@@ -101,31 +118,6 @@ impl RequestLog {
             tracing::error!(parent: span, code, http_code, reason, error = reason, "Server error response");
         }
     }
-}
-
-/// Trace and span of the request: the caller's trace when it sends one (W3C trace context), else one of
-/// its own. The request id has enough randomness for both.
-fn trace(headers: &HeaderMap, id: &RequestId) -> (String, String) {
-    let digits: String = id
-        .as_str()
-        .chars()
-        .filter(char::is_ascii_hexdigit)
-        .collect();
-    let span_id = digits
-        .get(digits.len().saturating_sub(16)..)
-        .unwrap_or_default();
-    let sent = headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok());
-    let sent = sent.and_then(|text| text.split('-').nth(1));
-    let is_trace = |text: &&str| {
-        text.len() == 32
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let trace_id = sent.filter(is_trace).unwrap_or(&digits);
-    (trace_id.to_owned(), span_id.to_owned())
 }
 
 /// The headers as a JSON object; several values of one header are joined.
@@ -162,24 +154,5 @@ mod tests {
         sent.append("accept", HeaderValue::from_static("b"));
         let text = headers(&sent, &["authorization".to_owned()]);
         assert_eq!(text, r#"{"accept":"a, b","authorization":"***"}"#);
-    }
-
-    #[test]
-    fn the_callers_trace_goes_on() {
-        let id = RequestId::new("0190b5a0-0000-7000-8000-00000000abcd".to_owned());
-        let mut sent = HeaderMap::new();
-        let own = trace(&sent, &id);
-        assert_eq!(
-            own,
-            (
-                "0190b5a000007000800000000000abcd".to_owned(),
-                "800000000000abcd".to_owned()
-            )
-        );
-        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        sent.insert("traceparent", HeaderValue::from_static(parent));
-        assert_eq!(trace(&sent, &id).0, "0af7651916cd43dd8448eb211c80319c");
-        sent.insert("traceparent", HeaderValue::from_static("00-x\"y-z-01"));
-        assert_eq!(trace(&sent, &id), own);
     }
 }

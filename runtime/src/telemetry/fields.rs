@@ -65,6 +65,10 @@ impl Fields {
     }
 
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        // What only exported traces are told.
+        if field.name().starts_with("otel.") {
+            return;
+        }
         self.0.insert(field.name().to_owned(), value.into());
     }
 }

@@ -6,8 +6,10 @@ use futures::StreamExt as _;
 use futures::stream;
 use hyperfleet_broker::PublishError;
 use hyperfleet_projections::reconcile_queue::{self, Claim, Completion, DueResource};
+use hyperfleet_runtime::telemetry::trace_context;
 use serde_json::Value;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::Sentinel;
 use crate::event;
@@ -129,7 +131,19 @@ impl Sentinel {
                 next_due_in,
             });
         }
-        if let Err(error) = self.publish(&row, &resource, &decision).await {
+        let span = tracing::debug_span!(
+            "publish", otel.name = format!("{} publish", self.options.config.topic),
+            otel.kind = "producer", hyperfleet.resource_type = row.resource.kind,
+            hyperfleet.resource_id = row.claim.resource_id(),
+            hyperfleet.decision_reason = %decision.reason,
+            messaging.operation.type = "publish",
+            messaging.destination.name = self.options.config.topic,
+        );
+        if let Some(cause) = &row.traceparent {
+            trace_context::continue_trace(&span, cause);
+        }
+        let published = self.publish(&row, &resource, &decision);
+        if let Err(error) = published.instrument(span).await {
             self.options.metrics.publish_failed();
             return Row::Failed(row.claim, Failure::Publish(error));
         }
@@ -162,11 +176,20 @@ impl Sentinel {
         let event_id = ids.new_id().to_string();
         let mut envelope = event::reconcile_event(event_id, &row.resource.kind, built.data);
         if self.options.config.tracing_enabled {
-            let (trace, span) = (ids.new_id().to_string(), ids.new_id().to_string());
-            envelope = envelope.with_traceparent(event::traceparent(&trace, &span));
+            let exported = trace_context::traceparent(&Span::current());
+            let traceparent = exported
+                .or_else(|| row.traceparent.clone())
+                .unwrap_or_else(|| {
+                    event::traceparent(&ids.new_id().to_string(), &ids.new_id().to_string())
+                });
+            envelope = envelope.with_traceparent(traceparent);
         }
         let topic = &self.options.config.topic;
-        self.options.publisher.publish(topic, &envelope).await?;
+        let published = self.options.publisher.publish(topic, &envelope).await;
+        if let Err(error) = &published {
+            trace_context::failed(&Span::current(), &error.to_string());
+        }
+        published?;
         tracing::debug!(
             resource_id,
             topic,

@@ -190,6 +190,7 @@ pub(super) fn change(folded: Folded, known: &BTreeMap<String, Resource>) -> Chan
         existed: true,
         is_quiet: true,
         makes_due: false,
+        traceparent: None,
     }
 }
 
