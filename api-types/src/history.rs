@@ -1,4 +1,5 @@
-//! History: the recorded events of resources, each with what it changed, and the changes that were refused.
+//! History: the recorded events of resources, each with what it changed, and the requests to change something
+//! that changed nothing, because they were refused or there was nothing to do.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -28,23 +29,68 @@ pub struct History {
     pub next_page_token: Option<String>,
 }
 
-/// Something that was done, or refused.
+/// Something that was done, or asked for without effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum HistoryItem {
     /// A recorded event.
     Accepted(Box<HistoryEntry>),
-    /// A refused request to change something.
-    Refused(Box<RefusedChange>),
+    /// A request to change something that was refused, or failed.
+    Refused(Box<AuditEntry>),
+    /// A request for what was there already.
+    Unchanged(Box<AuditEntry>),
+    /// A request that was carried out before, under the same `Idempotency-Key`.
+    Replayed(Box<AuditEntry>),
+}
+
+/// How a request to change something ended that changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditOutcome {
+    /// It was refused, or failed.
+    Refused,
+    /// What it asked for was there already.
+    Unchanged,
+    /// It was carried out before, under the same `Idempotency-Key`.
+    Replayed,
+}
+
+impl AuditOutcome {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Refused, Self::Unchanged, Self::Replayed];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unchanged => "unchanged",
+            Self::Replayed => "replayed",
+        }
+    }
+
+    /// The outcome with a name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
 }
 
 impl HistoryItem {
+    /// A request that changed nothing.
+    pub fn audited(outcome: AuditOutcome, entry: AuditEntry) -> Self {
+        let entry = Box::new(entry);
+        match outcome {
+            AuditOutcome::Refused => Self::Refused(entry),
+            AuditOutcome::Unchanged => Self::Unchanged(entry),
+            AuditOutcome::Replayed => Self::Replayed(entry),
+        }
+    }
+
     /// The event, if it is one.
     pub fn into_entry(self) -> Option<HistoryEntry> {
         match self {
             Self::Accepted(entry) => Some(*entry),
-            Self::Refused(_) => None,
+            Self::Refused(_) | Self::Unchanged(_) | Self::Replayed(_) => None,
         }
     }
 }
@@ -108,11 +154,11 @@ pub struct FieldChange {
     pub to: Option<Value>,
 }
 
-/// One request to change something that was refused, or failed.
+/// One request to change something that changed nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct RefusedChange {
-    /// When it was refused.
+pub struct AuditEntry {
+    /// When it was answered.
     pub time: DateTime<Utc>,
     /// Who sent it; `anonymous` when nobody proved to.
     pub actor: String,
@@ -141,7 +187,7 @@ pub struct RefusedChange {
     /// Trace of the request (W3C trace context), when it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
-    /// How many refusals before this one were not recorded, because there were too many at a time;
+    /// How many entries before this one were not recorded, because there were too many at a time;
     /// omitted when none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub suppressed: u64,

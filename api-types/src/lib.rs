@@ -11,7 +11,7 @@ pub mod status;
 pub mod version;
 
 pub use history::{
-    FieldChange, History, HistoryEntry, HistoryItem, NDJSON_MEDIA_TYPE, RefusedChange,
+    AuditEntry, AuditOutcome, FieldChange, History, HistoryEntry, HistoryItem, NDJSON_MEDIA_TYPE,
 };
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use resource::{

@@ -46,6 +46,14 @@ pub const REPLAYED: (&str, &str) = (
     "`true` when the request was carried out before and is answered as then",
 );
 
+/// The header of answers to requests that change something and were accepted.
+pub const EFFECT: (&str, &str) = (
+    "HyperFleet-Effect",
+    "What the request did: `changed` (it is in the history), `unchanged` (what it asked for was there \
+     already), `replayed` (it was carried out before), `liveness` (a report without news) or `dropped` (an \
+     outdated report)",
+);
+
 /// A document with these paths and every schema of the API.
 pub fn document(version: &str, paths: Paths) -> OpenApi {
     let mut info = Info::new(TITLE, version);

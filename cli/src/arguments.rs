@@ -95,7 +95,7 @@ pub(crate) enum Command {
     Delete(DeleteArguments),
     /// Wait until a condition holds, or until a resource is gone
     Wait(WaitArguments),
-    /// Show every event of a resource, also after it was removed, or of the fleet; and what was refused
+    /// Show every event of a resource, also after it was removed, or of the fleet; and what changed nothing
     History(HistoryArguments),
     /// Show the latest events of the fleet, newest last
     Events(EventsArguments),

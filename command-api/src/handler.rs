@@ -284,6 +284,7 @@ fn require_expected(
         current: Box::new(Outcome {
             resource: resource.clone(),
             version,
+            effect: Effect::Unchanged,
         }),
     })
 }
@@ -294,11 +295,25 @@ fn outcome(family: &LoadedFamily, changes: &[StreamChange]) -> Outcome {
         return Outcome {
             resource: Resource::default(),
             version: 0,
+            effect: Effect::Unchanged,
         };
     };
     Outcome {
         version: family.version(&change.resource.id) + change.events.len() as u64,
         resource: change.resource.clone(),
+        effect: effect(changes),
+    }
+}
+
+/// The greatest effect on any stream: a deletion that finds its target deleted may still reach a child.
+fn effect(changes: &[StreamChange]) -> Effect {
+    let is = |effect| changes.iter().any(|change| change.effect == effect);
+    if is(Effect::Recorded) {
+        Effect::Recorded
+    } else if is(Effect::Liveness) {
+        Effect::Liveness
+    } else {
+        Effect::Unchanged
     }
 }
 

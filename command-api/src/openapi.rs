@@ -1,7 +1,7 @@
 //! The OpenAPI document of the write routes, made from the registry of kinds.
 
 use hyperfleet_api_types::openapi::{
-    ENTITY_TAG, KindRoutes, Operation, REPLAYED, document as document_of,
+    EFFECT, ENTITY_TAG, KindRoutes, Operation, REPLAYED, document as document_of,
 };
 use hyperfleet_api_types::{BASE_PATH, VERSION_PATH};
 use hyperfleet_domain::registry::{EntityDescriptor, Registry};
@@ -79,7 +79,12 @@ fn add_kind(paths: &mut Paths, path: &str, kind: &KindRoutes<'_>, is_child: bool
         .on_all("create", "", "Creates a {kind}")
         .body("ResourceCreateRequest")
         .keyed()
-        .answers_with(201, Some("Resource"), "Created", &[ENTITY_TAG, REPLAYED])
+        .answers_with(
+            201,
+            Some("Resource"),
+            "Created",
+            &[ENTITY_TAG, EFFECT, REPLAYED],
+        )
         .problems(&body_problems)
         .problems(&[(409, "The name is taken, or the parent is being deleted")]);
     if is_child && kind.parent_kind.is_none() {
@@ -107,7 +112,7 @@ fn add_changes(paths: &mut Paths, one: &str, kind: &KindRoutes<'_>, body_problem
             200,
             Some("Resource"),
             "The resource as changed, or as it was",
-            &[ENTITY_TAG, REPLAYED],
+            &[ENTITY_TAG, EFFECT, REPLAYED],
         )
         .problems(body_problems)
         .problems(&[(409, "The resource is being deleted")]);
@@ -124,7 +129,7 @@ fn add_changes(paths: &mut Paths, one: &str, kind: &KindRoutes<'_>, body_problem
             202,
             Some("Resource"),
             "The resource as marked",
-            &[ENTITY_TAG, REPLAYED],
+            &[ENTITY_TAG, EFFECT, REPLAYED],
         )
         .problems(&[(409, "Something that must go first still exists")]);
     paths.add_path_operation(one, vec![HttpMethod::Delete], delete.build());
@@ -145,7 +150,7 @@ fn add_forced_and_reported(
         .body("ForceDeleteRequest")
         .keyed()
         .expects_version()
-        .answers_with(204, None, "Removed", &[REPLAYED])
+        .answers_with(204, None, "Removed", &[EFFECT, REPLAYED])
         .problems(body_problems)
         .problems(&[(409, "The deletion of the resource was not requested")]);
     paths.add_path_operation(
@@ -165,9 +170,14 @@ fn add_forced_and_reported(
             201,
             Some("AdapterStatus"),
             "The status as stored",
-            &[REPLAYED],
+            &[EFFECT, REPLAYED],
         )
-        .answers(204, None, "The report is outdated and was dropped")
+        .answers_with(
+            204,
+            None,
+            "The report is outdated and was dropped",
+            &[EFFECT],
+        )
         .problems(body_problems);
     paths.add_path_operation(
         format!("{one}/statuses"),

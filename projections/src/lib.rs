@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod adapter_statuses;
+pub mod audit;
 mod catch_up;
 mod error;
 pub mod fleet_summary;
@@ -11,7 +12,6 @@ pub mod openapi;
 pub mod pending;
 pub mod reconcile_queue;
 pub mod reevaluation;
-pub mod refusals;
 pub mod replay;
 pub mod resource_view;
 pub mod routes;

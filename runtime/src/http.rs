@@ -8,14 +8,15 @@
 //! - a panic in a handler is a 500 problem document, not a broken connection;
 //! - a masked header's value is never logged.
 
+mod audit;
 mod compression;
+mod effect;
 mod entity_tag;
 mod fair_queue;
 mod identity;
 mod limits;
 mod listener;
 mod metrics;
-mod refusals;
 mod request_id;
 mod request_log;
 mod request_trace;
@@ -38,7 +39,10 @@ use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
+use self::audit::Watched;
+pub use self::audit::{AuditSink, AuditedRequest, CallerSlot};
 pub use self::compression::compressed;
+pub use self::effect::{EFFECT_HEADER, Effect};
 pub use self::entity_tag::{EntityTag, EntityTags, not_modified};
 pub use self::fair_queue::QueueLimits;
 pub use self::identity::{Identity, TenantScope};
@@ -48,8 +52,6 @@ pub use self::limits::{
 };
 pub use self::listener::HttpListener;
 pub use self::metrics::HttpMetrics;
-use self::refusals::Watched;
-pub use self::refusals::{CallerSlot, RefusalSink, RefusedRequest};
 pub use self::request_id::RequestId;
 use self::request_log::RequestLog;
 pub use self::request_trace::RequestTrace;
@@ -88,8 +90,8 @@ pub struct HttpOptions {
     pub masked_headers: Vec<String>,
     /// Whether requests are logged at debug only: probes and scrapes come every few seconds.
     pub is_quiet: bool,
-    /// Who is told about refused changes.
-    pub refusals: Option<RefusalSink>,
+    /// Who is told about changes that were refused or changed nothing.
+    pub audit: Option<AuditSink>,
 }
 
 impl Default for HttpOptions {
@@ -99,7 +101,7 @@ impl Default for HttpOptions {
             request_timeout: REQUEST_TIMEOUT,
             masked_headers: masked.map(str::to_owned).to_vec(),
             is_quiet: false,
-            refusals: None,
+            audit: None,
         }
     }
 }
@@ -112,7 +114,7 @@ struct Context {
     request_timeout: Duration,
     masked_headers: Arc<[String]>,
     is_quiet: bool,
-    refusals: Option<RefusalSink>,
+    audit: Option<AuditSink>,
 }
 
 /// A router with everything that all servers share, with the default options.
@@ -134,7 +136,7 @@ pub fn layered_with(
         request_timeout: options.request_timeout,
         masked_headers: masked.map(|name| name.to_ascii_lowercase()).collect(),
         is_quiet: options.is_quiet,
-        refusals: options.refusals.clone(),
+        audit: options.audit.clone(),
     };
     let routed = router
         // Inside the request's id, so that the answer to a panic names it.
@@ -184,11 +186,12 @@ async fn identified(State(context): State<Context>, mut request: Request, next: 
 /// Completes what handlers and the router leave open: problem documents and the answer to a wrong method.
 async fn answered(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let watched = Watched::of(&mut request, context.refusals.as_ref());
+    let watched = Watched::of(&mut request, context.audit.as_ref());
     let mut response = next.run(request).await;
     if let Some(watched) = watched {
         watched.answered(&response);
     }
+    Effect::show(&mut response);
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         return wrong_method(&response);
     }

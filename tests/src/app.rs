@@ -17,7 +17,7 @@ use hyperfleet_command_api::identity::{Gate, IdentityConfig};
 use hyperfleet_command_api::{BuildInfo, CommandMetrics, CommandState, SpecSchemas};
 use hyperfleet_domain::registry::Registry;
 use hyperfleet_event_store::{EventStore, EventStoreOptions};
-use hyperfleet_projections::refusals::{RefusalLog, RefusalMetrics};
+use hyperfleet_projections::audit::{AuditLog, AuditMetrics};
 use hyperfleet_projections::routes::Exports;
 use hyperfleet_projections::{InlineProjector, QueryState, WatchHub, WatchOptions};
 use hyperfleet_runtime::http::{HttpOptions, Limits, RequestLimits};
@@ -510,10 +510,10 @@ fn router(
     let documents = hyperfleet_command_api::routes::openapi_router(&document);
     let routes = queries.merge(commands).merge(documents);
     // The writer ends with the router.
-    let refusals = RefusalMetrics::register(metrics).expect("registered once");
-    let (sink, _) = RefusalLog::start(pool.clone(), refusals);
+    let refusals = AuditMetrics::register(metrics).expect("registered once");
+    let (sink, _) = AuditLog::start(pool.clone(), refusals);
     let options = HttpOptions {
-        refusals: Some(sink),
+        audit: Some(sink),
         ..HttpOptions::default()
     };
     hyperfleet_runtime::http::layered_with(

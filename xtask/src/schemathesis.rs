@@ -24,7 +24,7 @@ const API: &str = "API ";
 const EXCLUDED: &str = "positive_data_acceptance";
 
 /// Let Schemathesis make requests from the OpenAPI document, and fail on any answer that the document does not
-/// describe, and on any server error.
+/// describe, on any server error, and on any change that is not found in the audit.
 ///
 /// Some 4,800 requests; some 21,000 with `--examples 220`. The report is target/schemathesis/junit.xml. Needs
 /// Python 3 with its venv module.
@@ -49,7 +49,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let server = Server::start()?;
-    let mut schemathesis = Command::new(program);
+    let hooks = workspace::root().join("xtask/src/schemathesis");
+    let mut schemathesis = Command::new(&program);
     schemathesis
         .arg("run")
         .arg(format!("{}/api/hyperfleet/v1/openapi", server.url))
@@ -61,13 +62,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .args(["--report", "junit", "--report-junit-path"])
         .arg(folder.join("junit.xml"))
         .env("SCHEMATHESIS_HOOKS", "hooks")
-        .env(
-            "PYTHONPATH",
-            workspace::root().join("xtask/src/schemathesis"),
-        )
+        .env("PYTHONPATH", &hooks)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(&folder);
-    process::run(&mut schemathesis).context("an answer is not what the OpenAPI document says")
+    process::run(&mut schemathesis).context("an answer is not what the OpenAPI document says")?;
+    let mut audit = Command::new(program.with_file_name("python"));
+    audit
+        .arg(hooks.join("audit.py"))
+        .arg(&server.url)
+        .arg(folder.join("mutations.ndjson"));
+    process::run(&mut audit).context("the audit lacks requests that were sent")
 }
 
 /// The tool; installs it when it is absent.

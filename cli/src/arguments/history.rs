@@ -20,9 +20,13 @@ pub(crate) enum HistoryFormat {
 pub(crate) enum Outcome {
     /// Recorded events
     Accepted,
-    /// Changes that were refused; for operators
+    /// Requests that were refused; for operators
     Refused,
-    /// Both, by time
+    /// Requests for what was there already; for operators
+    Unchanged,
+    /// Requests that were carried out before, under the same key; for operators
+    Replayed,
+    /// Everything, by time
     All,
 }
 
@@ -32,6 +36,8 @@ impl Outcome {
         match self {
             Self::Accepted => "accepted",
             Self::Refused => "refused",
+            Self::Unchanged => "unchanged",
+            Self::Replayed => "replayed",
             Self::All => "all",
         }
     }
@@ -52,9 +58,9 @@ pub(crate) struct HistoryFilters {
     /// Only before this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) to: Option<String>,
-    /// Whether to show what was accepted, what was refused, or both
-    #[arg(long, value_enum)]
-    pub(crate) outcome: Option<Outcome>,
+    /// Which outcomes to show, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) outcome: Vec<Outcome>,
     /// Only what this request caused, or tried
     #[arg(long, value_name = "ID")]
     pub(crate) request: Option<String>,

@@ -1,4 +1,4 @@
-//! `hyperfleet history [KIND [NAME]]`: every event, also of what is gone, and what was refused.
+//! `hyperfleet history [KIND [NAME]]`: every event, also of what is gone, and what changed nothing.
 
 mod table;
 
@@ -123,8 +123,10 @@ pub(crate) fn query(filters: &HistoryFilters, now: DateTime<Utc>) -> anyhow::Res
             query.push((name, moment::time(time, now)?));
         }
     }
-    let outcome = filters.outcome.map(|outcome| outcome.name().to_owned());
-    query.extend(outcome.map(|outcome| ("outcome", outcome)));
+    let outcomes: Vec<&str> = filters.outcome.iter().map(|one| one.name()).collect();
+    if !outcomes.is_empty() {
+        query.push(("outcome", outcomes.join(",")));
+    }
     query.extend(filters.request.clone().map(|id| ("request_id", id)));
     let generation = filters.generation.map(|generation| generation.to_string());
     query.extend(generation.map(|generation| ("generation", generation)));

@@ -16,12 +16,12 @@ use hyperfleet_command_api::{
     BuildInfo, CommandHandler, CommandMetrics, CommandState, SpecSchemas,
 };
 use hyperfleet_event_store::{EventStore, receipt};
-use hyperfleet_projections::refusals::{self, RefusalLog, RefusalMetrics};
+use hyperfleet_projections::audit::{self, AuditLog, AuditMetrics};
 use hyperfleet_projections::routes::Exports;
 use hyperfleet_projections::{QueryState, WatchHub, run_catch_up};
 use hyperfleet_runtime::health::Health;
 use hyperfleet_runtime::http::{
-    self, HttpListener, HttpMetrics, HttpOptions, Limits, RefusalSink, RequestLimits,
+    self, AuditSink, HttpListener, HttpMetrics, HttpOptions, Limits, RequestLimits,
 };
 use hyperfleet_runtime::tls::{self, TlsListener};
 use sqlx::PgPool;
@@ -56,7 +56,7 @@ pub(crate) struct Api {
     health: Server,
     metrics: Server,
     beside: Vec<JoinHandle<()>>,
-    refusals: RefusalLog,
+    refusals: AuditLog,
     /// Ends the side servers.
     side: CancellationToken,
 }
@@ -160,16 +160,16 @@ impl Api {
 }
 
 /// How the API is served, and how the servers beside it, which are asked all the time.
-fn http_options(configuration: &Configuration, sink: RefusalSink) -> (HttpOptions, HttpOptions) {
+fn http_options(configuration: &Configuration, sink: AuditSink) -> (HttpOptions, HttpOptions) {
     let http_options = HttpOptions {
         request_timeout: configuration.server.write_timeout,
         masked_headers: configuration.logging.masked_headers.clone(),
         is_quiet: false,
-        refusals: Some(sink),
+        audit: Some(sink),
     };
     let quiet = HttpOptions {
         is_quiet: true,
-        refusals: None,
+        audit: None,
         ..http_options.clone()
     };
     (http_options, quiet)
@@ -266,11 +266,11 @@ fn keep_keys_fresh(gate: Arc<Gate>, shutdown: CancellationToken) -> JoinHandle<(
 }
 
 /// Starts writing what is refused, and removing what is too old.
-fn audit(options: &ApiOptions<'_>) -> anyhow::Result<(RefusalSink, RefusalLog, JoinHandle<()>)> {
-    let metrics = RefusalMetrics::register(options.metrics)?;
+fn audit(options: &ApiOptions<'_>) -> anyhow::Result<(AuditSink, AuditLog, JoinHandle<()>)> {
+    let metrics = AuditMetrics::register(options.metrics)?;
     let pool = options.store.pool();
-    let (sink, log) = RefusalLog::start(pool.clone(), metrics.clone());
-    let purging = tokio::spawn(refusals::run_purge(
+    let (sink, log) = AuditLog::start(pool.clone(), metrics.clone());
+    let purging = tokio::spawn(audit::run_purge(
         pool.clone(),
         options.configuration.audit.refusal_retention,
         metrics,

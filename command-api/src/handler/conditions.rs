@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use hyperfleet_domain::resource::Resource;
+use hyperfleet_domain::resource::{Effect, Resource};
 use hyperfleet_event_store::Receipt;
 use hyperfleet_runtime::http::{EntityTag, EntityTags};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub struct Outcome {
     pub resource: Resource,
     /// The version of its stream.
     pub version: u64,
+    /// What the command did to it.
+    pub effect: Effect,
 }
 
 impl Outcome {

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use hyperfleet_api_types::FieldError;
 use hyperfleet_api_types::problem::{Fault, ProblemCode, codes};
 use hyperfleet_domain::resource::{Refusal, RefusalClass};
-use hyperfleet_runtime::http::{EntityTag, FaultResponse};
+use hyperfleet_runtime::http::{Effect, EntityTag, FaultResponse};
 use serde::{Deserialize, Serialize};
 
 use crate::handler::CommandError;
@@ -115,7 +115,11 @@ impl IntoResponse for Failure {
         match self {
             Self::Fault(fault) => FaultResponse(fault).into_response(),
             Self::Outdated(current) => outdated(&current),
-            Self::Discarded => Answered::no_content().into_response(),
+            Self::Discarded => {
+                let mut response = Answered::no_content().into_response();
+                response.extensions_mut().insert(Effect::Dropped);
+                response
+            }
         }
     }
 }

@@ -7,8 +7,8 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::{IntoResponse as _, Response};
 use hyperfleet_api_types::problem::{Fault, codes};
-use hyperfleet_domain::resource::Command;
-use hyperfleet_runtime::http::EntityTags;
+use hyperfleet_domain::resource::{self as domain, Command};
+use hyperfleet_runtime::http::{Effect, EntityTags};
 use sha2::{Digest as _, Sha256};
 
 use super::KindState;
@@ -96,12 +96,21 @@ pub(crate) async fn carry_out(
         .execute(task.target, task.command, &metadata, conditions)
         .await?
     {
-        Execution::Done(outcome) => Ok((answer(&outcome).into_response(), Some(outcome))),
+        Execution::Done(outcome) => {
+            let mut response = answer(&outcome).into_response();
+            response.extensions_mut().insert(match outcome.effect {
+                domain::Effect::Recorded => Effect::Changed,
+                domain::Effect::Liveness => Effect::Liveness,
+                domain::Effect::Unchanged => Effect::Unchanged,
+            });
+            Ok((response, Some(outcome)))
+        }
         Execution::DoneBefore(kept) => {
             let answered: Answered =
                 serde_json::from_value(kept).map_err(CommandError::UnreadableReceipt)?;
             let mut response = answered.into_response();
             response.headers_mut().insert(REPLAYED.0, REPLAYED.1);
+            response.extensions_mut().insert(Effect::Replayed);
             Ok((response, None))
         }
     }

@@ -15,7 +15,7 @@ pub(super) fn of_fleet() -> Operation {
     let operation = Operation::new(
         "list_history",
         "Fleet",
-        "The recorded events of every resource, live or removed, and what was refused",
+        "The recorded events of every resource, live or removed, and the requests that changed nothing",
     );
     filtered(operation)
         .query_text("kind", false, "Only events of resources of this kind")
@@ -33,8 +33,9 @@ fn filtered(operation: Operation) -> Operation {
         .query_text(
             "outcome",
             false,
-            "`accepted` (events, the default), `refused` (changes that were refused; for operators) or \
-             `all`",
+            "`accepted` (events, the default); for operators also requests that changed nothing: `refused`, \
+             `unchanged` (what was asked for was there already), `replayed` (carried out before under the \
+             same key); several separated by commas, or `all`",
         )
         .query_text("actor", false, "Only what this actor caused, or tried")
         .query_text(

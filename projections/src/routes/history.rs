@@ -1,4 +1,4 @@
-//! Reading recorded events: of one resource, live or removed, or of the fleet; and what was refused.
+//! Reading recorded events: of one resource, live or removed, or of the fleet; and the requests that changed nothing.
 
 mod asked;
 mod export;
@@ -136,7 +136,7 @@ async fn numbered(state: &QueryState, asked: &Asked) -> Answer {
     let total = history::count(&state.pool, &asked.events, mark).await?;
     let cursor = events.next.map(|next| Cursor {
         position: Some(next.after),
-        refusal: None,
+        audited: None,
     });
     let token = cursor.map(|cursor| asked.token(cursor)).transpose()?;
     let items: Vec<_> = events.entries.into_iter().map(merge::accepted).collect();

@@ -28,7 +28,7 @@ const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0]
 /// Tables that may be a label; others count as `other`, so that labels stay bounded.
 const TABLES: [&str; 14] = [
     "adapter_statuses",
-    "audit_refusals",
+    "audit_requests",
     "checkpoints",
     "claims",
     "events",

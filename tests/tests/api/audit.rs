@@ -9,7 +9,7 @@ use axum::http::Method;
 use hyperfleet_api_types::BASE_PATH;
 use hyperfleet_command_api::identity::{IdentityConfig, IdentitySections};
 use hyperfleet_domain::Registry;
-use hyperfleet_projections::refusals;
+use hyperfleet_projections::audit;
 use hyperfleet_runtime::Clock as _;
 use hyperfleet_test_support::eventually;
 use hyperfleet_tests::app::{Report, TestApp};
@@ -35,6 +35,20 @@ struct Sent {
     request_id: String,
     status: u16,
     code: Value,
+    /// What the answer says that it did; empty when it was refused.
+    effect: String,
+}
+
+impl Sent {
+    /// How the history tells of it.
+    fn outcome(&self) -> &str {
+        match self.effect.as_str() {
+            "" => "refused",
+            "changed" => "accepted",
+            "dropped" => "unchanged",
+            other => other,
+        }
+    }
 }
 
 impl Served {
@@ -95,9 +109,12 @@ impl Served {
         }
         let answer = request.send().await.expect("an answer");
         let status = answer.status().as_u16();
-        let request_id = answer.headers().get("x-request-id");
-        let request_id = request_id.and_then(|id| id.to_str().ok());
-        let request_id = request_id.unwrap_or_default().to_owned();
+        let header = |name| {
+            let value = answer.headers().get(name);
+            let value = value.and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let (request_id, effect) = (header("x-request-id"), header("hyperfleet-effect"));
         let body: Value =
             serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default();
         let code = body["code"].clone();
@@ -105,6 +122,7 @@ impl Served {
             request_id,
             status,
             code,
+            effect,
         };
         (sent, body)
     }
@@ -164,7 +182,8 @@ async fn round(served: &Served, number: usize, sent: &mut Vec<Sent>) {
     let patch = json!({"spec": {"a": number}}).to_string();
     let outdated = [editor[0], editor[1], ("if-match", "\"99-0\"")];
     let keyed = [editor[0], editor[1], ("idempotency-key", path.as_str())];
-    let report = Report::new("validation", 1, "True").document().to_string();
+    let report = Report::new("validation", 2, "True").document().to_string();
+    let outdated_report = Report::new("validation", 1, "True").document().to_string();
     let large = "x".repeat(hyperfleet_runtime::http::MAX_BODY_BYTES + 1);
     let other = json!({"spec": {"b": number}}).to_string();
     let parent = format!("{path}/nodepools");
@@ -195,8 +214,13 @@ async fn round(served: &Served, number: usize, sent: &mut Vec<Sent>) {
         (Method::POST, &parent, &editor, &child, 201),
         (Method::PATCH, &path, &keyed, &other, 200),
         (Method::PATCH, &path, &keyed, &patch, 422),
+        // The same again, by key and without.
+        (Method::PATCH, &path, &keyed, &other, 200),
+        (Method::PATCH, &path, &editor, &other, 200),
         (Method::PUT, &statuses, &adapter, &report, 201),
+        (Method::PUT, &statuses, &adapter, &outdated_report, 204),
         (Method::PUT, &statuses, &adapter, "[]", 400),
+        (Method::DELETE, &path, &editor, "", 202),
         (Method::DELETE, &path, &editor, "", 202),
     ];
     for (method, path, headers, body, status) in requests {
@@ -215,10 +239,13 @@ async fn every_change_that_was_sent_is_found_by_its_request() {
     }
     assert!(sent.len() >= 300);
     // Whoever sees every tenant would see those without one too; the operator of a tenant sees its own.
-    let refused = sent.iter().filter(|sent| sent.status >= 400).count();
+    let refused = sent
+        .iter()
+        .filter(|sent| sent.outcome() != "accepted")
+        .count();
     let (pool, deadline) = (served.app.pool().clone(), DEADLINE);
-    eventually(deadline, "every refusal is written", async || {
-        let written: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_refusals")
+    eventually(deadline, "every entry is written", async || {
+        let written: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_requests")
             .fetch_one(&pool)
             .await
             .expect("a count");
@@ -229,19 +256,15 @@ async fn every_change_that_was_sent_is_found_by_its_request() {
     let strangers = [401, 403];
     for sent in &sent {
         if let Some(items) = seen.get(&sent.request_id) {
-            let outcome = if sent.status < 400 {
-                "accepted"
-            } else {
-                "refused"
-            };
+            let outcome = sent.outcome();
             for item in items {
                 assert_eq!(item["outcome"], outcome, "{item}");
                 assert_eq!(item["source_address"], "127.0.0.1");
+                if outcome != "accepted" {
+                    assert_eq!(item["status"], json!(sent.status));
+                }
                 if outcome == "refused" {
-                    assert_eq!(
-                        (&item["status"], &item["code"]),
-                        (&json!(sent.status), &sent.code)
-                    );
+                    assert_eq!(item["code"], sent.code);
                 }
             }
         } else {
@@ -253,7 +276,7 @@ async fn every_change_that_was_sent_is_found_by_its_request() {
         }
         let everywhere: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM events WHERE metadata ->> 'correlation_id' = $1)
-                 + (SELECT count(*) FROM audit_refusals WHERE request_id = $1)",
+                 + (SELECT count(*) FROM audit_requests WHERE request_id = $1)",
         )
         .bind(&sent.request_id)
         .fetch_one(served.app.pool())
@@ -261,7 +284,25 @@ async fn every_change_that_was_sent_is_found_by_its_request() {
         .expect("a count");
         assert!(everywhere > 0, "{} {}", sent.status, sent.request_id);
     }
-    // Both, by time.
+    for outcome in ["accepted", "refused", "unchanged", "replayed"] {
+        assert!(
+            sent.iter().any(|sent| sent.outcome() == outcome),
+            "{outcome} was not tried"
+        );
+        let only = served
+            .audit("operator", "a", &format!("outcome={outcome}"))
+            .await;
+        let mut items = only.values().flatten();
+        assert!(items.all(|item| item["outcome"] == outcome));
+    }
+    by_time(&served).await;
+    let other = served.audit("operator", "b", "outcome=all").await;
+    assert!(other.is_empty(), "another tenant sees {other:?}");
+    served.stop().await;
+}
+
+/// Everything together comes by time.
+async fn by_time(served: &Served) {
     let token = served.token("operator");
     let headers = [("authorization", token.as_str()), ("x-org", "a")];
     let (_, page) = served
@@ -277,9 +318,6 @@ async fn every_change_that_was_sent_is_found_by_its_request() {
         .map(|time| time.parse().expect("a time"))
         .collect();
     assert!(times.is_sorted(), "{times:?}");
-    let other = served.audit("operator", "b", "outcome=all").await;
-    assert!(other.is_empty(), "another tenant sees {other:?}");
-    served.stop().await;
 }
 
 #[tokio::test]
@@ -290,7 +328,7 @@ async fn only_operators_see_what_was_refused() {
     for role in ["viewer", "editor", "adapter"] {
         let token = served.token(role);
         let headers = [("authorization", token.as_str()), ("x-org", "a")];
-        for outcome in ["refused", "all"] {
+        for outcome in ["refused", "unchanged", "accepted,replayed", "all"] {
             let path = format!("history?outcome={outcome}");
             let (answer, body) = served.send(Method::GET, &path, &headers, "").await;
             assert_eq!(answer.status, 403, "{role}: {body}");
@@ -354,7 +392,7 @@ async fn what_is_too_old_or_too_many_is_removed() {
         app.post("clusters", &json!({})).await.expect(400);
     }
     let count = async || -> i64 {
-        sqlx::query_scalar("SELECT count(*) FROM audit_refusals")
+        sqlx::query_scalar("SELECT count(*) FROM audit_requests")
             .fetch_one(app.pool())
             .await
             .expect("a count")
@@ -364,21 +402,19 @@ async fn what_is_too_old_or_too_many_is_removed() {
     })
     .await;
     let day = Duration::from_hours(24);
-    let purged = refusals::purge(app.pool(), day, (100, 0))
+    let purged = audit::purge(app.pool(), day, (100, 0))
         .await
         .expect("purged");
     assert_eq!((purged, count().await), (0, 10));
-    let purged = refusals::purge(app.pool(), day, (4, 0))
-        .await
-        .expect("purged");
+    let purged = audit::purge(app.pool(), day, (4, 0)).await.expect("purged");
     assert_eq!((purged, count().await), (6, 4));
     sqlx::query(
-        "UPDATE audit_refusals SET recorded_at = recorded_at - interval '2 days' WHERE id % 2 = 0",
+        "UPDATE audit_requests SET recorded_at = recorded_at - interval '2 days' WHERE id % 2 = 0",
     )
     .execute(app.pool())
     .await
     .expect("older");
-    let purged = refusals::purge(app.pool(), day, (100, 0))
+    let purged = audit::purge(app.pool(), day, (100, 0))
         .await
         .expect("purged");
     assert_eq!((purged, count().await), (2, 2));
@@ -388,10 +424,10 @@ async fn what_is_too_old_or_too_many_is_removed() {
 async fn what_is_queued_when_the_log_is_closed_is_written() {
     let app = TestApp::start().await;
     let metrics = prometheus::Registry::new();
-    let registered = refusals::RefusalMetrics::register(&metrics).expect("registered once");
-    let (sink, log) = refusals::RefusalLog::start(app.pool().clone(), registered);
+    let registered = audit::AuditMetrics::register(&metrics).expect("registered once");
+    let (sink, log) = audit::AuditLog::start(app.pool().clone(), registered);
     let options = hyperfleet_runtime::http::HttpOptions {
-        refusals: Some(sink),
+        audit: Some(sink),
         ..Default::default()
     };
     let router = hyperfleet_runtime::http::layered_with(
@@ -408,7 +444,7 @@ async fn what_is_queued_when_the_log_is_closed_is_written() {
     }
     log.close().await;
     let written: Vec<(i64, bool)> = sqlx::query_as(
-        "SELECT count(*), bool_and(is_anonymous AND actor = 'anonymous') FROM audit_refusals",
+        "SELECT count(*), bool_and(is_anonymous AND actor = 'anonymous') FROM audit_requests",
     )
     .fetch_all(app.pool())
     .await

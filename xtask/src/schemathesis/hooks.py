@@ -2,9 +2,30 @@
 
 import hashlib
 import json
+import threading
+import urllib.parse
 
 import schemathesis
 from schemathesis.generation import GenerationMode
+
+LOCK = threading.Lock()
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    """Notes every request to change something, for `audit.py`."""
+    if case.method not in ("POST", "PUT", "PATCH", "DELETE"):
+        return
+    header = lambda name: (response.headers.get(name.lower()) or [""])[0]
+    note = {
+        "method": case.method,
+        "path": urllib.parse.urlsplit(response.request.url).path,
+        "status": response.status_code,
+        "request_id": header("X-Request-Id"),
+        "effect": header("HyperFleet-Effect"),
+    }
+    with LOCK, open("mutations.ndjson", "a", encoding="utf-8") as file:
+        file.write(json.dumps(note) + "\n")
 
 
 @schemathesis.hook

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::SecondsFormat;
-use hyperfleet_api_types::{FieldChange, HistoryEntry, HistoryItem, RefusedChange};
+use hyperfleet_api_types::{AuditEntry, FieldChange, HistoryEntry, HistoryItem};
 use serde_json::Value;
 
 use crate::output;
@@ -21,7 +21,9 @@ pub(super) fn items(items: &[HistoryItem], wide: bool) -> String {
         .iter()
         .map(|item| match item {
             HistoryItem::Accepted(entry) => accepted(entry, wide),
-            HistoryItem::Refused(refused) => refusal(refused, wide),
+            HistoryItem::Refused(entry) => audited("refused", entry, wide),
+            HistoryItem::Unchanged(entry) => audited("unchanged", entry, wide),
+            HistoryItem::Replayed(entry) => audited("replayed", entry, wide),
         })
         .collect();
     output::table(&headings, &rows)
@@ -47,23 +49,25 @@ fn accepted(entry: &HistoryEntry, wide: bool) -> Vec<String> {
     row
 }
 
-fn refusal(refused: &RefusedChange, wide: bool) -> Vec<String> {
-    let code = refused.code.as_deref().unwrap_or_default();
+fn audited(outcome: &str, entry: &AuditEntry, wide: bool) -> Vec<String> {
+    let code = entry.code.as_deref().unwrap_or_default();
     let code = code.trim_start_matches("HYPERFLEET-");
     let mut row = vec![
-        refused.time.to_rfc3339_opts(SecondsFormat::Millis, true),
-        refused.path.clone(),
-        format!("{} refused: {} {code}", refused.method, refused.status),
+        entry.time.to_rfc3339_opts(SecondsFormat::Millis, true),
+        entry.path.clone(),
+        format!("{} {outcome}: {} {code}", entry.method, entry.status)
+            .trim_end()
+            .to_owned(),
         String::new(),
-        refused.actor.clone(),
-        cut(&refused.detail),
+        entry.actor.clone(),
+        cut(&entry.detail),
     ];
     if wide {
         row.extend([
-            refused.source_address.clone().unwrap_or_default(),
+            entry.source_address.clone().unwrap_or_default(),
             String::new(),
             String::new(),
-            refused.request_id.clone(),
+            entry.request_id.clone(),
         ]);
     }
     row

@@ -1,14 +1,15 @@
 //! What a request for a history asks for.
 
+use hyperfleet_api_types::AuditOutcome;
 use hyperfleet_api_types::problem::{Fault, codes, constraints};
 use hyperfleet_domain::Event;
 use serde_json::{Value, json};
 
 use super::Call;
 use super::merge::Cursor;
+use crate::audit;
 use crate::history::Filter;
 use crate::keyset::{self, ListIdentity, TokenError};
-use crate::refusals;
 use crate::resource_view::Page;
 use crate::routes::QueryState;
 use crate::routes::parameters::{self, Parameters};
@@ -20,18 +21,13 @@ const TYPE_PREFIX: &str = "hyperfleet.resource.";
 /// Most labels of a filter: more than any selector in use, few enough for one look-up each.
 const MAX_LABELS: usize = 20;
 
-/// Which outcomes are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Outcomes {
-    pub(super) accepted: bool,
-    pub(super) refused: bool,
-}
-
 /// A history that is asked for.
 pub(super) struct Asked {
-    pub(super) outcomes: Outcomes,
+    /// Whether events are shown.
+    pub(super) accepted: bool,
     pub(super) events: Filter,
-    pub(super) refusals: refusals::Filter,
+    /// What of the audit is shown; nothing without an outcome.
+    pub(super) audited: audit::Filter,
     pub(super) descending: bool,
     pub(super) page: Page,
     /// Whether the page is named by its number.
@@ -76,21 +72,21 @@ impl Asked {
                 constraints::REQUIRED,
             ));
         }
-        asked.refuse_filters_of_events_on_refusals(parameters)?;
+        asked.refuse_filters_of_events_on_the_audit(parameters)?;
         Ok(asked)
     }
 
     pub(super) fn of_one(call: &Call, id: &str) -> Result<Self, Fault> {
         let mut asked = Self::of(call)?;
         asked.events.resource_id = Some(id.to_owned());
-        asked.refusals.resource_id = Some(id.to_owned());
-        asked.refuse_filters_of_events_on_refusals(&call.parameters)?;
+        asked.audited.resource_id = Some(id.to_owned());
+        asked.refuse_filters_of_events_on_the_audit(&call.parameters)?;
         Ok(asked)
     }
 
     fn of(call: &Call) -> Result<Self, Fault> {
         let parameters = &call.parameters;
-        let outcomes = outcomes(call)?;
+        let (accepted, audited) = outcomes(call)?;
         let mut page = parameters::page(parameters)?;
         let identity = ListIdentity::of(call.uri.path(), parameters);
         let token = parameters.iter().find(|(name, _)| name == PAGE_TOKEN);
@@ -128,7 +124,9 @@ impl Asked {
                 scope: scope.clone(),
                 ..Filter::default()
             },
-            refusals: refusals::Filter {
+            by_number: token.is_none() && audited.is_empty(),
+            audited: audit::Filter {
+                outcomes: audited,
                 actor,
                 request_id,
                 from,
@@ -137,8 +135,7 @@ impl Asked {
                 resource_id: None,
             },
             descending: descending(parameters)?,
-            by_number: token.is_none() && !outcomes.refused,
-            outcomes,
+            accepted,
             page,
             cursor,
             identity,
@@ -151,9 +148,9 @@ impl Asked {
         keyset::seal(self.identity, number, next.written()).map_err(walk::refused)
     }
 
-    /// A refusal has no event, and so nothing that these ask about.
-    fn refuse_filters_of_events_on_refusals(&self, parameters: &Parameters) -> Result<(), Fault> {
-        if !self.outcomes.refused {
+    /// A request that changed nothing has no event, and so nothing that these ask about.
+    fn refuse_filters_of_events_on_the_audit(&self, parameters: &Parameters) -> Result<(), Fault> {
+        if self.audited.outcomes.is_empty() {
             return Ok(());
         }
         for name in ["kind", "name", "label", "type", "generation"] {
@@ -171,28 +168,34 @@ impl Asked {
     }
 }
 
-/// `outcome`. What was refused is for operators.
-fn outcomes(call: &Call) -> Result<Outcomes, Fault> {
-    let (accepted, refused) = match parameters::value(&call.parameters, "outcome") {
-        None | Some("accepted") => (true, false),
-        Some("refused") => (false, true),
-        Some("all") => (true, true),
-        Some(other) => {
-            let message = "must be accepted, refused or all".to_owned();
-            return Err(parameters::invalid(
-                "outcome",
-                message,
-                Some(json!(other)),
-                constraints::FORMAT,
-            ));
+/// `outcome`, comma-separated: whether events are shown, and what of the audit. That is for operators.
+fn outcomes(call: &Call) -> Result<(bool, Vec<AuditOutcome>), Fault> {
+    let text = parameters::value(&call.parameters, "outcome").unwrap_or("accepted");
+    let (mut accepted, mut audited) = (false, Vec::new());
+    for name in text.split(',').map(str::trim) {
+        match (name, AuditOutcome::of(name)) {
+            ("accepted", _) => accepted = true,
+            ("all", _) => (accepted, audited) = (true, AuditOutcome::ALL.to_vec()),
+            (_, Some(outcome)) if !audited.contains(&outcome) => audited.push(outcome),
+            (_, Some(_)) => {}
+            (_, None) => {
+                let message = "must be accepted, refused, unchanged, replayed, several of them separated by \
+                     commas, or all";
+                return Err(parameters::invalid(
+                    "outcome",
+                    message.to_owned(),
+                    Some(json!(name)),
+                    constraints::FORMAT,
+                ));
+            }
         }
-    };
-    if refused && !call.caller.may_operate {
+    }
+    if !audited.is_empty() && !call.caller.may_operate {
         let detail = "missing permission operations:manage, which comes with the roles operator, admin: \
-                      only they see what was refused";
+                      only they see what changed nothing";
         return Err(Fault::new(codes::PERMISSION_DENIED, detail));
     }
-    Ok(Outcomes { accepted, refused })
+    Ok((accepted, audited))
 }
 
 fn descending(parameters: &Parameters) -> Result<bool, Fault> {

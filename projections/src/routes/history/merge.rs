@@ -1,4 +1,4 @@
-//! One history of what was accepted and what was refused, by time.
+//! One history of what was accepted and what changed nothing, by time.
 //!
 //! Each of the two keeps its own order, that of positions and that of writing; where both go on, the
 //! earlier one comes first. A cursor names how far each was shown.
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::asked::Asked;
+use crate::audit::{self, Entries};
 use crate::error::Error;
 use crate::history::{self, Events, Folds, Part};
-use crate::refusals::{self, Refusals};
 
 /// How far a history was shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cursor {
     /// The position of the last event; `None` before the first.
     pub(super) position: Option<u64>,
-    /// The number of the last refusal; `None` before the first.
-    pub(super) refusal: Option<u64>,
+    /// The number of the last entry of the audit; `None` before the first.
+    pub(super) audited: Option<u64>,
 }
 
 impl Cursor {
@@ -28,18 +28,18 @@ impl Cursor {
             Value::Null => Some(None),
             value => value.as_u64().map(Some),
         };
-        let [position, refusal] = values else {
+        let [position, audited] = values else {
             return None;
         };
         Some(Self {
             position: number(position)?,
-            refusal: number(refusal)?,
+            audited: number(audited)?,
         })
     }
 
     /// The values of a token.
     pub(super) fn written(self) -> Vec<Value> {
-        vec![json!(self.position), json!(self.refusal)]
+        vec![json!(self.position), json!(self.audited)]
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn read(
 ) -> Result<(Vec<HistoryItem>, Option<Cursor>), Error> {
     let size = asked.page.size;
     let mut events = Events::default();
-    if asked.outcomes.accepted {
+    if asked.accepted {
         let part = Part {
             descending: asked.descending,
             after: cursor.position,
@@ -68,48 +68,48 @@ pub(super) async fn read(
         };
         events = history::page(pool, &asked.events, part, folds).await?;
     }
-    let mut refusals = Refusals::default();
-    if asked.outcomes.refused {
-        let part = refusals::Part {
+    let mut audited = Entries::default();
+    if !asked.audited.outcomes.is_empty() {
+        let part = audit::Part {
             descending: asked.descending,
-            after: cursor.refusal,
+            after: cursor.audited,
             size,
         };
-        refusals = refusals::page(pool, &asked.refusals, part).await?;
+        audited = audit::page(pool, &asked.audited, part).await?;
     }
-    Ok(merge(asked, cursor, events, refusals))
+    Ok(merge(asked, cursor, events, audited))
 }
 
 fn merge(
     asked: &Asked,
     mut cursor: Cursor,
     events: Events,
-    refusals: Refusals,
+    audited: Entries,
 ) -> (Vec<HistoryItem>, Option<Cursor>) {
     let size = asked.page.size as usize;
     let mut items = Vec::with_capacity(size);
     let next = events.next;
     let mut events = events.entries.into_iter().peekable();
-    let mut more = refusals.more;
-    let mut refusals = refusals.items.into_iter().peekable();
+    let mut more = audited.more;
+    let mut audited = audited.items.into_iter().peekable();
     // Beyond what was searched for events, nobody knows which comes first.
     let searched_until = next.and_then(|next| next.searched_until);
     while items.len() < size {
-        let event_is_next = match (events.peek(), refusals.peek()) {
-            (Some(event), Some((_, refusal))) => {
+        let event_is_next = match (events.peek(), audited.peek()) {
+            (Some(event), Some((_, _, entry))) => {
                 if asked.descending {
-                    event.time >= refusal.time
+                    event.time >= entry.time
                 } else {
-                    event.time <= refusal.time
+                    event.time <= entry.time
                 }
             }
             (Some(_), None) => true,
-            (None, Some((_, refusal))) => {
+            (None, Some((_, _, entry))) => {
                 let is_beyond = searched_until.is_some_and(|until| {
                     if asked.descending {
-                        refusal.time < until
+                        entry.time < until
                     } else {
-                        refusal.time > until
+                        entry.time > until
                     }
                 });
                 if is_beyond {
@@ -124,11 +124,11 @@ fn merge(
             cursor.position = Some(event.position);
             items.push(accepted(event));
         } else {
-            let Some((number, refusal)) = refusals.next() else {
+            let Some((number, outcome, entry)) = audited.next() else {
                 break;
             };
-            cursor.refusal = Some(number);
-            items.push(HistoryItem::Refused(Box::new(refusal)));
+            cursor.audited = Some(number);
+            items.push(HistoryItem::audited(outcome, entry));
         }
     }
     if events.peek().is_none()
@@ -139,6 +139,6 @@ fn merge(
             cursor.position = Some(next.after);
         }
     }
-    more |= events.peek().is_some() || refusals.peek().is_some();
+    more |= events.peek().is_some() || audited.peek().is_some();
     (items, more.then_some(cursor))
 }

@@ -1,18 +1,18 @@
-//! Removing refusals that are too old or too many.
+//! Removing entries that are too old or too many.
 
 use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::metrics::RefusalMetrics;
+use super::metrics::AuditMetrics;
 use crate::error::Error;
 
-/// Most refusals of known callers that are kept. A row takes about 600 bytes with its indexes, seldom
+/// Most entries of known callers that are kept. A row takes about 600 bytes with its indexes, seldom
 /// more than 3 KiB: some gigabytes at worst.
 pub const MAX_KNOWN_ROWS: i64 = 2_000_000;
 
-/// Most refusals of strangers that are kept.
+/// Most entries of strangers that are kept.
 pub const MAX_ANONYMOUS_ROWS: i64 = 500_000;
 
 /// Rows removed by one statement: bounds how long it takes.
@@ -30,8 +30,8 @@ pub async fn purge(pool: &PgPool, retention: Duration, most: (i64, i64)) -> Resu
     let mut removed = 0;
     loop {
         let old = sqlx::query(
-            "DELETE FROM audit_refusals WHERE id IN (
-                 SELECT id FROM audit_refusals
+            "DELETE FROM audit_requests WHERE id IN (
+                 SELECT id FROM audit_requests
                  WHERE recorded_at < clock_timestamp() - $1 * interval '1 second'
                  ORDER BY recorded_at LIMIT $2)",
         )
@@ -53,7 +53,7 @@ pub async fn purge(pool: &PgPool, retention: Duration, most: (i64, i64)) -> Resu
 
 async fn purge_class(pool: &PgPool, is_anonymous: bool, most: i64) -> Result<u64, Error> {
     let last: Option<i64> = sqlx::query_scalar(
-        "SELECT id FROM audit_refusals WHERE is_anonymous = $1 ORDER BY id DESC OFFSET $2 LIMIT 1",
+        "SELECT id FROM audit_requests WHERE is_anonymous = $1 ORDER BY id DESC OFFSET $2 LIMIT 1",
     )
     .bind(is_anonymous)
     .bind(most)
@@ -63,8 +63,8 @@ async fn purge_class(pool: &PgPool, is_anonymous: bool, most: i64) -> Result<u64
     let mut removed = 0;
     loop {
         let beyond = sqlx::query(
-            "DELETE FROM audit_refusals WHERE id IN (
-                 SELECT id FROM audit_refusals WHERE is_anonymous = $1 AND id <= $2
+            "DELETE FROM audit_requests WHERE id IN (
+                 SELECT id FROM audit_requests WHERE is_anonymous = $1 AND id <= $2
                  ORDER BY id LIMIT $3)",
         )
         .bind(is_anonymous)
@@ -84,14 +84,14 @@ async fn purge_class(pool: &PgPool, is_anonymous: bool, most: i64) -> Result<u64
 pub async fn run_purge(
     pool: PgPool,
     retention: Duration,
-    metrics: RefusalMetrics,
+    metrics: AuditMetrics,
     shutdown: CancellationToken,
 ) {
     loop {
         match purge(&pool, retention, (MAX_KNOWN_ROWS, MAX_ANONYMOUS_ROWS)).await {
             Ok(removed) => metrics.purged.inc_by(removed),
             Err(error) => {
-                tracing::warn!(error = %error, "old refusals could not be removed, they stay for now");
+                tracing::warn!(error = %error, "old entries of the audit could not be removed, they stay for now");
             }
         }
         let pause = tokio::time::sleep(INTERVAL);

@@ -1,34 +1,34 @@
-//! What the audit of refusals counts. Names and help are constants; labels are bounded.
+//! What the audit counts. Names and help are constants; labels are bounded.
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 const RECORDED: (&str, &str) = (
-    "hyperfleet_api_audit_refusals_recorded_total",
-    "Refused changes that were written to the audit",
+    "hyperfleet_api_audit_entries_recorded_total",
+    "Requests that changed nothing and were written to the audit",
 );
 const DROPPED: (&str, &str) = (
-    "hyperfleet_api_audit_refusals_dropped_total",
-    "Refused changes that were not written to the audit, by reason: rate, queue or shutdown",
+    "hyperfleet_api_audit_entries_dropped_total",
+    "Requests that changed nothing and were not written to the audit, by reason: rate, queue or shutdown",
 );
 const FAILED: (&str, &str) = (
-    "hyperfleet_api_audit_refusals_write_failures_total",
-    "Attempts to write refused changes that failed and are repeated",
+    "hyperfleet_api_audit_entries_write_failures_total",
+    "Attempts to write the audit that failed and are repeated",
 );
 const PURGED: (&str, &str) = (
-    "hyperfleet_api_audit_refusals_purged_total",
-    "Refused changes that were removed from the audit, too old or too many",
+    "hyperfleet_api_audit_entries_purged_total",
+    "Entries that were removed from the audit, too old or too many",
 );
 
-/// The metrics of the audit of refusals.
+/// The metrics of the audit.
 #[derive(Clone, Debug)]
-pub struct RefusalMetrics {
+pub struct AuditMetrics {
     pub(super) recorded: IntCounter,
     pub(super) dropped: IntCounterVec,
     pub(super) failed: IntCounter,
     pub(super) purged: IntCounter,
 }
 
-impl Default for RefusalMetrics {
+impl Default for AuditMetrics {
     /// Metrics that nobody reads.
     fn default() -> Self {
         let counter = |(name, help): (&str, &str)| {
@@ -44,7 +44,7 @@ impl Default for RefusalMetrics {
     }
 }
 
-impl RefusalMetrics {
+impl AuditMetrics {
     /// Registers the metrics.
     ///
     /// # Errors

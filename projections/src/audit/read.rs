@@ -1,7 +1,7 @@
-//! Reading refusals, in the order in which they were written.
+//! Reading entries, in the order in which they were written.
 
 use chrono::{DateTime, Utc};
-use hyperfleet_api_types::RefusedChange;
+use hyperfleet_api_types::{AuditEntry, AuditOutcome};
 use hyperfleet_runtime::http::TenantScope;
 use serde_json::json;
 use sqlx::postgres::PgRow;
@@ -11,9 +11,11 @@ use crate::error::Error;
 use crate::resource_view::unsigned;
 use crate::statement::{Bind, Binds};
 
-/// Which refusals: those that every part lets through.
+/// Which entries: those that every part lets through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// Only those that ended so.
+    pub outcomes: Vec<AuditOutcome>,
     /// Only those about this resource.
     pub resource_id: Option<String>,
     /// Only those of this actor.
@@ -39,20 +41,20 @@ pub struct Part {
     pub size: u32,
 }
 
-/// Refusals with their numbers, and whether more follow.
+/// Entries with their numbers, and whether more follow.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Refusals {
-    /// Number and refusal.
-    pub items: Vec<(u64, RefusedChange)>,
+pub struct Entries {
+    /// Number, outcome and entry.
+    pub items: Vec<(u64, AuditOutcome, AuditEntry)>,
     /// Whether more follow.
     pub more: bool,
 }
 
-/// One page of refusals.
+/// One page of entries.
 ///
 /// # Errors
 /// When the database cannot answer.
-pub async fn page(pool: &PgPool, filter: &Filter, part: Part) -> Result<Refusals, Error> {
+pub async fn page(pool: &PgPool, filter: &Filter, part: Part) -> Result<Entries, Error> {
     let mut binds = Binds::default();
     let mut conditions = vec!["true".to_owned()];
     let texts = [
@@ -71,6 +73,11 @@ pub async fn page(pool: &PgPool, filter: &Filter, part: Part) -> Result<Refusals
             conditions.push(format!("recorded_at {operator} {time}"));
         }
     }
+    if filter.outcomes.len() < AuditOutcome::ALL.len() {
+        let names = filter.outcomes.iter().map(|outcome| outcome.name());
+        let names = names.map(|name| binds.text(name)).collect::<Vec<_>>();
+        conditions.push(format!("outcome IN ({})", names.join(", ")));
+    }
     if !filter.scope.is_everything() {
         let dimensions = binds.add(Bind::Json(json!(filter.scope.dimensions())));
         conditions.push(format!("tenancy @> {dimensions}"));
@@ -88,22 +95,22 @@ pub async fn page(pool: &PgPool, filter: &Filter, part: Part) -> Result<Refusals
     // One more than shown tells whether more follow.
     let limit = binds.add(Bind::Integer(i64::from(part.size) + 1));
     let sql = format!(
-        "SELECT * FROM audit_refusals WHERE {} ORDER BY id {order} LIMIT {limit}",
+        "SELECT * FROM audit_requests WHERE {} ORDER BY id {order} LIMIT {limit}",
         conditions.join(" AND ")
     );
     let query = binds.query(&sql).persistent(false);
     let rows = query.fetch_all(pool).await?;
     let size = part.size as usize;
     let items = rows.iter().take(size).map(read).collect::<Result<_, _>>()?;
-    Ok(Refusals {
+    Ok(Entries {
         items,
         more: rows.len() > size,
     })
 }
 
-fn read(row: &PgRow) -> Result<(u64, RefusedChange), Error> {
+fn read(row: &PgRow) -> Result<(u64, AuditOutcome, AuditEntry), Error> {
     let status: i32 = row.try_get("status")?;
-    let refused = RefusedChange {
+    let entry = AuditEntry {
         time: row.try_get("recorded_at")?,
         actor: row.try_get("actor")?,
         source_address: row.try_get("source_address")?,
@@ -118,5 +125,8 @@ fn read(row: &PgRow) -> Result<(u64, RefusedChange), Error> {
         trace_id: row.try_get("trace_id")?,
         suppressed: unsigned("suppressed", row.try_get("suppressed")?)?,
     };
-    Ok((unsigned("id", row.try_get("id")?)?, refused))
+    let outcome: String = row.try_get("outcome")?;
+    // A later version may know more; what it wrote was no change either.
+    let outcome = AuditOutcome::of(&outcome).unwrap_or(AuditOutcome::Unchanged);
+    Ok((unsigned("id", row.try_get("id")?)?, outcome, entry))
 }

@@ -1,4 +1,4 @@
-//! How many refusals are recorded: a bucket for known callers, and one for strangers.
+//! How many entries are recorded: a bucket for known callers, and one for strangers.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;

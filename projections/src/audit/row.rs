@@ -1,8 +1,9 @@
-//! A refused change as it is stored: cut to a bounded size.
+//! A request as it is stored: cut to a bounded size.
 
 use std::time::Instant;
 
-use hyperfleet_runtime::http::RefusedRequest;
+use hyperfleet_api_types::AuditOutcome;
+use hyperfleet_runtime::http::AuditedRequest;
 use serde_json::{Value, json};
 
 /// Who nobody proved to be.
@@ -20,10 +21,11 @@ const NAME_BYTES: usize = 256;
 /// Most bytes of tenancy; the headers that it comes from are much shorter.
 const TENANCY_BYTES: usize = 2048;
 
-/// A row, with the time of the refusal.
+/// A row, with the time of the answer.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    pub(super) refused_at: Instant,
+    pub(super) answered_at: Instant,
+    pub(super) outcome: AuditOutcome,
     pub(super) is_anonymous: bool,
     pub(super) actor: String,
     pub(super) source_address: Option<String>,
@@ -41,29 +43,30 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(refused: RefusedRequest, suppressed: u64) -> Self {
-        let tenancy = json!(refused.tenancy);
+    pub(super) fn of(request: AuditedRequest, suppressed: u64) -> Self {
+        let tenancy = json!(request.tenancy);
         let is_small = tenancy.to_string().len() <= TENANCY_BYTES;
-        let resource_id = refused
+        let resource_id = request
             .route
             .as_deref()
-            .and_then(|route| parameter(route, &refused.path, "{id}"));
+            .and_then(|route| parameter(route, &request.path, "{id}"));
         Self {
-            refused_at: refused.refused_at,
-            is_anonymous: refused.actor.is_none(),
-            actor: stored(refused.actor.as_deref().unwrap_or(ANONYMOUS), NAME_BYTES),
-            source_address: refused.source_address.map(|address| address.to_string()),
+            answered_at: request.answered_at,
+            outcome: request.outcome,
+            is_anonymous: request.actor.is_none(),
+            actor: stored(request.actor.as_deref().unwrap_or(ANONYMOUS), NAME_BYTES),
+            source_address: request.source_address.map(|address| address.to_string()),
             // A JSON text with NUL cannot be stored; no header value has one.
             tenancy: if is_small { tenancy } else { json!({}) },
-            method: refused.method,
+            method: request.method,
             resource_id: resource_id.map(|id| stored(id, NAME_BYTES)),
-            route: refused.route,
-            path: stored(&refused.path, PATH_BYTES),
-            status: refused.status.into(),
-            code: refused.code,
-            detail: stored(&refused.detail, DETAIL_BYTES),
-            request_id: refused.request_id,
-            trace_id: refused.traceparent.as_deref().and_then(trace_id),
+            route: request.route,
+            path: stored(&request.path, PATH_BYTES),
+            status: request.status.into(),
+            code: request.code,
+            detail: stored(&request.detail, DETAIL_BYTES),
+            request_id: request.request_id,
+            trace_id: request.traceparent.as_deref().and_then(trace_id),
             suppressed: i64::try_from(suppressed).unwrap_or(i64::MAX),
         }
     }

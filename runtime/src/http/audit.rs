@@ -1,8 +1,10 @@
-//! Telling somebody about refused changes: what was asked, by whom, and how it was answered.
+//! Telling somebody about requests to change something that changed nothing: what was asked, by whom,
+//! and how it was answered.
 //!
 //! Told is every answer of 400 and above to a request with a method that changes something, wherever
-//! in the server it comes from: the router, the gate, a limit, a handler, the deadline, a panic. A
-//! caller that goes away before its answer is refused nothing.
+//! in the server it comes from: the router, the gate, a limit, a handler, the deadline, a panic. And
+//! every accepted one without an [`Effect`] of its own. A caller that goes away before its answer is
+//! answered nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,13 +15,16 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::response::Response;
+use hyperfleet_api_types::AuditOutcome;
 use hyperfleet_api_types::problem::Fault;
 
-use super::{FaultResponse, Identity, PeerAddress, RequestId, RequestTrace};
+use super::{Effect, FaultResponse, Identity, PeerAddress, RequestId, RequestTrace};
 
-/// A change that was refused, or failed.
+/// A request to change something that changed nothing.
 #[derive(Clone, Debug)]
-pub struct RefusedRequest {
+pub struct AuditedRequest {
+    /// How it ended.
+    pub outcome: AuditOutcome,
     /// Method of the request.
     pub method: String,
     /// Template of the route; `None` when there is none for the path and method.
@@ -36,30 +41,30 @@ pub struct RefusedRequest {
     pub status: u16,
     /// Code of the problem document; `None` for an answer without one.
     pub code: Option<&'static str>,
-    /// What the sender was told.
+    /// Why it changed nothing; of a refusal, what its sender was told.
     pub detail: String,
     /// The server's id of the request; empty for a path that is not served.
     pub request_id: String,
     /// Trace context of the request; as it was sent, for a path that is not served.
     pub traceparent: Option<String>,
     /// When it was answered.
-    pub refused_at: Instant,
+    pub answered_at: Instant,
 }
 
-/// Where refused changes are told. It is called before the answer goes out, so it must not wait.
+/// Where they are told. It is called before the answer goes out, so it must not wait.
 #[derive(Clone)]
-pub struct RefusalSink(Arc<dyn Fn(RefusedRequest) + Send + Sync>);
+pub struct AuditSink(Arc<dyn Fn(AuditedRequest) + Send + Sync>);
 
-impl RefusalSink {
+impl AuditSink {
     /// Tells `sink`.
-    pub fn new(sink: impl Fn(RefusedRequest) + Send + Sync + 'static) -> Self {
+    pub fn new(sink: impl Fn(AuditedRequest) + Send + Sync + 'static) -> Self {
         Self(Arc::new(sink))
     }
 }
 
-impl fmt::Debug for RefusalSink {
+impl fmt::Debug for AuditSink {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("RefusalSink")
+        formatter.write_str("AuditSink")
     }
 }
 
@@ -94,9 +99,9 @@ impl CallerSlot {
     }
 }
 
-/// A request that somebody is told about when it is refused.
+/// A request that somebody is told about when it changes nothing.
 pub(super) struct Watched {
-    sink: RefusalSink,
+    sink: AuditSink,
     slot: CallerSlot,
     method: Method,
     path: String,
@@ -106,7 +111,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// The request, if it would change something and there is somebody to tell.
-    pub(super) fn of(request: &mut Request, sink: Option<&RefusalSink>) -> Option<Self> {
+    pub(super) fn of(request: &mut Request, sink: Option<&AuditSink>) -> Option<Self> {
         let method = request.method().clone();
         let changes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
         let sink = sink.filter(|_| changes.contains(&method))?.clone();
@@ -128,20 +133,27 @@ impl Watched {
         })
     }
 
-    /// Tells about the answer, if it is a refusal.
+    /// Tells about the answer, if it says that nothing was changed.
     pub(super) fn answered(self, response: &Response) {
         let status = response.status();
-        if !status.is_client_error() && !status.is_server_error() {
-            return;
-        }
         let fault: Option<&Fault> = response
             .extensions()
             .get()
             .map(|FaultResponse(fault)| fault);
-        let reason = status.canonical_reason().unwrap_or_default();
+        let effect = response.extensions().get::<Effect>();
+        let (outcome, detail) = if status.is_client_error() || status.is_server_error() {
+            let reason = status.canonical_reason().unwrap_or_default();
+            let detail = fault.map_or(reason, |fault| fault.detail.as_str());
+            (AuditOutcome::Refused, detail)
+        } else if let Some(audited) = effect.and_then(|effect| effect.audited()) {
+            audited
+        } else {
+            return;
+        };
         let facts = &self.slot.0;
         let caller = facts.caller.get();
-        (self.sink.0)(RefusedRequest {
+        (self.sink.0)(AuditedRequest {
+            outcome,
             method: self.method.to_string(),
             route: facts.route.get().cloned(),
             path: self.path,
@@ -152,10 +164,10 @@ impl Watched {
             tenancy: caller.map_or_else(BTreeMap::new, |caller| caller.tenancy.clone()),
             status: status.as_u16(),
             code: fault.map(|fault| fault.code.code),
-            detail: fault.map_or_else(|| reason.to_owned(), |fault| fault.detail.clone()),
+            detail: detail.to_owned(),
             request_id: facts.request_id.get().cloned().unwrap_or_default(),
             traceparent: facts.traceparent.get().cloned().or(self.traceparent),
-            refused_at: Instant::now(),
+            answered_at: Instant::now(),
         });
     }
 }

@@ -1,17 +1,17 @@
-//! From the refusal to its row: a bounded queue and one writer.
+//! From the request to its row: a bounded queue and one writer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use hyperfleet_runtime::http::{RefusalSink, RefusedRequest};
+use hyperfleet_runtime::http::{AuditSink, AuditedRequest};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::{self, Budget};
-use super::metrics::RefusalMetrics;
+use super::metrics::AuditMetrics;
 use super::row::Row;
 
 /// Rows that wait: at some kilobytes each, the greatest part of the memory that the audit takes. The
@@ -30,16 +30,16 @@ const TIMES_LAST: Duration = Duration::from_mins(1);
 /// How long writing what is left may take when the server stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Writes refusals until it is closed.
+/// Writes entries until it is closed.
 #[derive(Debug)]
-pub struct RefusalLog {
+pub struct AuditLog {
     closing: CancellationToken,
     writer: JoinHandle<()>,
 }
 
-impl RefusalLog {
+impl AuditLog {
     /// Starts the writer. What the sink is told is written.
-    pub fn start(pool: PgPool, metrics: RefusalMetrics) -> (RefusalSink, Self) {
+    pub fn start(pool: PgPool, metrics: AuditMetrics) -> (AuditSink, Self) {
         let (queue, queued) = mpsc::channel(QUEUE_LENGTH);
         let teller = Teller {
             queue,
@@ -60,38 +60,38 @@ impl RefusalLog {
             closing,
             writer: tokio::spawn(writer.run()),
         };
-        (RefusalSink::new(move |refused| teller.tell(refused)), log)
+        (AuditSink::new(move |request| teller.tell(request)), log)
     }
 
-    /// Writes what is queued, and ends. What is refused afterwards is counted as dropped.
+    /// Writes what is queued, and ends. What comes afterwards is counted as dropped.
     pub async fn close(self) {
         self.closing.cancel();
         if let Err(error) = self.writer.await {
-            tracing::error!(error = %error, "the writer of refused changes ended abnormally");
+            tracing::error!(error = %error, "the writer of the audit ended abnormally");
         }
     }
 }
 
-/// Queues refusals.
+/// Queues entries.
 struct Teller {
     queue: mpsc::Sender<Row>,
     known: Budget,
     anonymous: Budget,
-    metrics: RefusalMetrics,
+    metrics: AuditMetrics,
 }
 
 impl Teller {
-    fn tell(&self, refused: RefusedRequest) {
-        let budget = if refused.actor.is_some() {
+    fn tell(&self, request: AuditedRequest) {
+        let budget = if request.actor.is_some() {
             &self.known
         } else {
             &self.anonymous
         };
-        let Some(suppressed) = budget.take(refused.refused_at) else {
+        let Some(suppressed) = budget.take(request.answered_at) else {
             self.metrics.drop("rate", 1);
             return;
         };
-        if let Err(error) = self.queue.try_send(Row::of(refused, suppressed)) {
+        if let Err(error) = self.queue.try_send(Row::of(request, suppressed)) {
             let reason = match error {
                 mpsc::error::TrySendError::Full(_) => "queue",
                 mpsc::error::TrySendError::Closed(_) => "shutdown",
@@ -105,12 +105,12 @@ impl Teller {
 struct Writer {
     pool: PgPool,
     queued: mpsc::Receiver<Row>,
-    metrics: RefusalMetrics,
+    metrics: AuditMetrics,
     closing: CancellationToken,
     times: Times,
 }
 
-/// The database's clock, by which events are recorded too, at a moment of this process. Refusals that
+/// The database's clock, by which events are recorded too, at a moment of this process. Entries that
 /// are told from one such moment keep their order, however long a batch takes.
 #[derive(Debug, Default)]
 struct Times {
@@ -168,7 +168,7 @@ impl Writer {
             self.metrics.drop("shutdown", lost);
             tracing::error!(
                 lost,
-                "refused changes are missing in the audit: the database is away"
+                "entries are missing in the audit: the database is away"
             );
         }
     }
@@ -182,8 +182,8 @@ impl Writer {
                 return;
             };
             self.metrics.failed.inc();
-            let refusals = batch.len();
-            tracing::warn!(error = %error, refusals, "refused changes cannot be written now");
+            let entries = batch.len();
+            tracing::warn!(error = %error, entries, "the audit cannot be written now");
             let pause = tokio::time::sleep(RETRY_AFTER);
             if self.closing.run_until_cancelled(pause).await.is_none() {
                 return;
@@ -200,15 +200,15 @@ impl Writer {
 }
 
 const INSERT: &str = "
-INSERT INTO audit_refusals (recorded_at, is_anonymous, actor, source_address, tenancy, method, route,
-    path, resource_id, status, code, detail, request_id, trace_id, suppressed)
+INSERT INTO audit_requests (recorded_at, is_anonymous, actor, source_address, tenancy, method, route,
+    path, resource_id, status, code, detail, request_id, trace_id, suppressed, outcome)
 SELECT recorded_at, is_anonymous, actor, source_address, tenancy,
-    method, route, path, resource_id, status, code, detail, request_id, trace_id, suppressed
+    method, route, path, resource_id, status, code, detail, request_id, trace_id, suppressed, outcome
 FROM UNNEST($1::timestamptz[], $2::boolean[], $3::text[], $4::text[], $5::jsonb[], $6::text[],
     $7::text[], $8::text[], $9::text[], $10::integer[], $11::text[], $12::text[], $13::text[],
-    $14::text[], $15::bigint[]) WITH ORDINALITY
-    AS refused (recorded_at, is_anonymous, actor, source_address, tenancy, method, route, path, resource_id,
-        status, code, detail, request_id, trace_id, suppressed, place)
+    $14::text[], $15::bigint[], $16::text[]) WITH ORDINALITY
+    AS told (recorded_at, is_anonymous, actor, source_address, tenancy, method, route, path, resource_id,
+        status, code, detail, request_id, trace_id, suppressed, outcome, place)
 ORDER BY place";
 
 async fn insert(
@@ -221,8 +221,8 @@ async fn insert(
     let times: Vec<DateTime<Utc>> = rows
         .iter()
         .map(|row| {
-            let later = row.refused_at.saturating_duration_since(known);
-            let earlier = known.saturating_duration_since(row.refused_at);
+            let later = row.answered_at.saturating_duration_since(known);
+            let earlier = known.saturating_duration_since(row.answered_at);
             time + later - earlier
         })
         .collect();
@@ -242,6 +242,7 @@ async fn insert(
         .bind(texts(|row| &row.request_id))
         .bind(optional(|row| row.trace_id.as_deref()))
         .bind(rows.iter().map(|row| row.suppressed).collect::<Vec<_>>())
+        .bind(texts(|row| row.outcome.name()))
         .execute(pool)
         .await?;
     Ok(())
