@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyperfleet_runtime::planted::{NO_BATCH_LOCK, planted};
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -94,7 +95,7 @@ impl EventStore {
             projection: options.projection.clone(),
             metrics: options.metrics.clone(),
             maximum_batch: options.maximum_batch.max(1),
-            position_lock: !options.without_position_lock,
+            position_lock: !options.without_position_lock && !planted(NO_BATCH_LOCK),
             committed: Arc::clone(&committed),
             own: watch::Sender::new(0),
         };

@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod conformance;
 mod coverage;
+mod crash;
 mod fuzz;
 mod openapi;
 mod postgres;
@@ -24,11 +25,8 @@ use clap::{Parser, Subcommand};
 
 /// Chores of this repository.
 #[derive(Debug, Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    disable_help_subcommand = true
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     chore: Chore,
@@ -44,6 +42,8 @@ enum Chore {
     Check(check::Arguments),
     /// Count the cases of a contract that hold.
     Conformance(conformance::Arguments),
+    /// Kill processes at random moments and check what is left.
+    Crash(crash::Arguments),
     /// Measure which lines the tests run.
     Coverage(coverage::Arguments),
     /// Look for inputs for which something does not hold.
@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         Chore::Bench(arguments) => bench::run(&arguments).map(|()| true),
         Chore::Check(arguments) => check::run(&arguments).map(|()| true),
         Chore::Conformance(arguments) => conformance::run(&arguments),
+        Chore::Crash(arguments) => crash::run(&arguments).map(|()| true),
         Chore::Coverage(arguments) => coverage::run(&arguments).map(|()| true),
         Chore::Fuzz(arguments) => fuzz::run(&arguments).map(|()| true),
         Chore::Openapi(arguments) => openapi::run(&arguments).map(|()| true),

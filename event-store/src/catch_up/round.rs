@@ -1,5 +1,6 @@
 //! One round: the next events of the log, their rows and the checkpoint, in one transaction.
 
+use hyperfleet_runtime::planted::{CHECKPOINT_OUTSIDE_TRANSACTION, planted};
 use sqlx::{Connection as _, PgConnection};
 
 use super::failure::Failure;
@@ -66,6 +67,12 @@ pub(super) async fn round(
         transaction.rollback().await?;
         return Ok(Round::CaughtUp(held.position));
     };
+    if planted(CHECKPOINT_OUTSIDE_TRANSACTION) {
+        checkpoint::advance(&mut transaction, name, held.position, plan.runner).await?;
+        transaction.commit().await?;
+        checkpoint::advance(&mut connection, name, progress.position, plan.runner).await?;
+        return Ok(Round::Applied(progress));
+    }
     transaction.commit().await?;
     Ok(Round::Applied(progress))
 }

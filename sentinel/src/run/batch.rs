@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use hyperfleet_broker::PublishError;
 use hyperfleet_projections::reconcile_queue::{self, Claim, Completion, DueResource};
+use hyperfleet_runtime::planted::{PULSE_MARKED_BEFORE_CONFIRM, planted};
 use hyperfleet_runtime::telemetry::trace_context;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -131,6 +132,16 @@ impl Sentinel {
                 next_due_in,
             });
         }
+        let completed = Completion {
+            published_generation: Some(row.resource.generation),
+            attempt: row.attempt.saturating_add(1),
+            next_due_in,
+            claim: row.claim.clone(),
+        };
+        if planted(PULSE_MARKED_BEFORE_CONFIRM) {
+            let early = std::slice::from_ref(&completed);
+            let _ = reconcile_queue::complete(&self.options.pool, early).await;
+        }
         let span = tracing::debug_span!(
             "publish", otel.name = format!("{} publish", self.options.config.topic),
             otel.kind = "producer", hyperfleet.resource_type = row.resource.kind,
@@ -153,12 +164,7 @@ impl Sentinel {
         self.options
             .metrics
             .published(&decision.reason, waited + claimed.elapsed());
-        Row::Completed(Completion {
-            published_generation: Some(row.resource.generation),
-            attempt: row.attempt.saturating_add(1),
-            next_due_in,
-            claim: row.claim,
-        })
+        Row::Completed(completed)
     }
 
     async fn publish(

@@ -5,6 +5,9 @@ use toml::{Table, Value};
 use super::finding::{File, Finding};
 
 const INHERITED: [&str; 4] = ["version", "edition", "rust-version", "license"];
+/// See `runtime/src/planted.rs`.
+const PLANTED_BUGS: &str = "planted-bugs";
+
 const DEPENDENCIES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
 /// Checks the manifest of one crate.
@@ -50,7 +53,29 @@ pub(super) fn check(manifest: &File) -> Vec<Finding> {
             format!("declare it in the root Cargo.toml and write `{name}.workspace = true`"),
         ));
     }
+    if let Some(line) = plants_bugs(&table).then(|| manifest.line_of(PLANTED_BUGS)) {
+        findings.push(Finding::new(
+            &manifest.path,
+            line,
+            "planted bugs are compiled in unasked",
+            format!("only a feature of the name {PLANTED_BUGS} may ask for {PLANTED_BUGS}"),
+        ));
+    }
     findings
+}
+
+/// Whether a feature of another name, or a dependency, asks for the bugs that the crash suite plants.
+fn plants_bugs(manifest: &Table) -> bool {
+    let asks = |list: &Value| {
+        let items = list.as_array().into_iter().flatten();
+        items
+            .filter_map(Value::as_str)
+            .any(|item| item.rsplit('/').next() == Some(PLANTED_BUGS))
+    };
+    let features = manifest.get("features").and_then(Value::as_table);
+    let mut features = features.into_iter().flatten();
+    features.any(|(name, list)| name != PLANTED_BUGS && asks(list))
+        || dependencies(manifest).any(|(_, value)| value.get("features").is_some_and(asks))
 }
 
 fn is_inherited(value: &Value) -> bool {
@@ -121,5 +146,18 @@ mod tests {
             findings[0].starts_with("a/Cargo.toml:13: rand is not taken"),
             "{findings:?}"
         );
+    }
+
+    #[test]
+    fn bugs_are_planted_by_name_only() {
+        let asked = format!("{GOOD}[features]\nplanted-bugs = [\"other/planted-bugs\"]\n");
+        assert_eq!(findings(&asked), Vec::<String>::new());
+        for unasked in [
+            "[features]\ndefault = [\"planted-bugs\"]\n",
+            "[dev-dependencies]\na = { workspace = true, features = [\"planted-bugs\"] }\n",
+        ] {
+            let findings = findings(&format!("{GOOD}{unasked}"));
+            assert_eq!(findings.len(), 1, "{findings:?}");
+        }
     }
 }
