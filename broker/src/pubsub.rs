@@ -19,10 +19,10 @@ mod consumer;
 mod dead_letters;
 mod delivery;
 mod error;
+mod history;
 mod message;
 mod options;
 mod publisher;
-mod redeliveries;
 mod streams;
 mod topology;
 
@@ -33,8 +33,8 @@ pub use options::PubSubOptions;
 
 use crate::BrokerMetrics;
 use connection::Connection;
+use history::History;
 use publisher::Routes;
-use redeliveries::Redeliveries;
 
 /// A handle on a project's Pub/Sub; clones share connections.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ struct Shared {
     options: PubSubOptions,
     connection: Connection,
     routes: Routes,
-    redeliveries: Redeliveries,
+    history: History,
 }
 
 impl PubSubBroker {
@@ -61,7 +61,7 @@ impl PubSubBroker {
             connection: Connection::new(&options).await?,
             options,
             routes: Routes::default(),
-            redeliveries: Redeliveries::default(),
+            history: History::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),

@@ -8,9 +8,11 @@ package main
 
 import (
 	"flag"
+	"io"
 	"log"
 	"net"
 	"net/http"
+	"os"
 
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"cloud.google.com/go/pubsub/v2/pstest"
@@ -19,7 +21,14 @@ import (
 
 func main() {
 	address := flag.String("addr", "127.0.0.1:8085", "address to listen on")
+	withParent := flag.Bool("with-parent", false, "end when standard input ends, and so with who holds it")
 	flag.Parse()
+	if *withParent {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			os.Exit(0)
+		}()
+	}
 
 	listener, err := net.Listen("tcp", *address)
 	if err != nil {

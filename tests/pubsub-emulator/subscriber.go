@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,8 @@ const (
 	heldSeconds = 600
 	// unlimited stands for no limit of outstanding messages.
 	unlimited = 1000
+	// mostAtOnce is how many messages one of several streams gets in its turn.
+	mostAtOnce = 10
 )
 
 // subscriber corrects where Google's in-memory server is not like the service:
@@ -34,7 +37,7 @@ const (
 //     itself, and dead-letters by its own count, with the attributes that the service adds.
 //   - It has no back-off. Here a message that is given back waits as the retry policy says.
 //   - It has no flow control, and gives all to the first stream. Here a stream gets no more than it has room
-//     for, and streams take turns.
+//     for, and open streams take turns.
 //
 // What it still does not do: a retry policy has no effect on leases that run out; messages that nobody
 // takes are dropped after ten minutes.
@@ -50,7 +53,9 @@ type subscription struct {
 	// attempts counts deliveries by message id.
 	attempts map[string]int32
 	// leases are the messages that streams hold, by ack id.
-	leases  map[string]*lease
+	leases map[string]*lease
+	// streams are the open ones, the one whose turn it is first.
+	streams []*stream
 	deleted chan struct{}
 }
 
@@ -232,6 +237,10 @@ func (s *subscriber) StreamingPull(server pb.Subscriber_StreamingPullServer) err
 	if limit := int(first.MaxOutstandingMessages); limit > 0 {
 		opened.room = limit
 	}
+	s.mutex.Lock()
+	found.streams = append(found.streams, opened)
+	s.mutex.Unlock()
+	defer s.close(found, opened)
 	pings := make(chan struct{}, 1)
 	ended := make(chan error, 1)
 	go s.listen(server, first.Subscription, pings, ended)
@@ -295,13 +304,17 @@ func (s *subscriber) take(ctx context.Context, found *subscription, opened *stre
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	found.expire()
-	if opened.room <= 0 {
+	if opened.room <= 0 || !found.isNext(opened) {
 		return nil, nil
 	}
 	name := found.settings.Name
+	most := opened.room
+	if len(found.streams) > 1 {
+		most = min(most, mostAtOnce)
+	}
 	pulled, err := s.GServer.Pull(ctx, &pb.PullRequest{
 		Subscription:      name,
-		MaxMessages:       int32(opened.room),
+		MaxMessages:       int32(most),
 		ReturnImmediately: true,
 	})
 	if err != nil {
@@ -333,7 +346,29 @@ func (s *subscriber) take(ctx context.Context, found *subscription, opened *stre
 	if len(response.ReceivedMessages) == 0 {
 		return nil, nil
 	}
+	found.remove(opened)
+	found.streams = append(found.streams, opened)
 	return response, nil
+}
+
+// isNext says whether no other stream with room has waited for longer.
+func (s *subscription) isNext(opened *stream) bool {
+	for _, other := range s.streams {
+		if other.room > 0 {
+			return other == opened
+		}
+	}
+	return false
+}
+
+func (s *subscription) remove(closed *stream) {
+	s.streams = slices.DeleteFunc(s.streams, func(other *stream) bool { return other == closed })
+}
+
+func (s *subscriber) close(found *subscription, closed *stream) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	found.remove(closed)
 }
 
 // expire makes room for messages whose leases ran out; the in-memory server delivers them again by itself.

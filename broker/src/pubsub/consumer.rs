@@ -21,9 +21,10 @@ use super::streams::Streams;
 use super::{PubSubBroker, PubSubError, Shared};
 use crate::{Handler, SubscribeError, Subscriber, Subscription};
 
-/// Unsettled events that a stream may hold beyond those in work, so that a worker need not wait for the next.
-/// Not more, because what one consumer holds another cannot take.
-const RESERVE: usize = 3;
+/// Unsettled events that a stream may hold beyond those in work. The client sends its answers ten times a
+/// second, so this allows a thousand quick events a second. Not more, because what one consumer holds
+/// another cannot take.
+const RESERVE: usize = 100;
 
 /// Streams that a consumer has at most. It takes a further one when all places of the others are taken by
 /// events that came back early and wait for their delay, so that they do not keep others out.

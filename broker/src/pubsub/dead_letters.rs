@@ -265,7 +265,9 @@ impl DeadLetters for PubSubBroker {
                         .iter()
                         .map(|held| held.message.message_id.clone())
                         .collect();
-                    held.into_iter().for_each(|held| held.lease.ack());
+                    for held in held {
+                        held.lease.ack();
+                    }
                     ids.len()
                 })
                 .await?;

@@ -9,6 +9,7 @@ use google_cloud_pubsub::model::Message;
 use google_cloud_pubsub::subscriber::handler::Handler as Lease;
 use tokio::time::Instant;
 
+use super::history::Known;
 use super::topology::Place;
 use super::{PubSubBroker, dead_letters, message};
 use crate::metrics::ErrorType;
@@ -37,15 +38,24 @@ pub(super) struct Held {
 }
 
 impl Worker {
-    /// Takes a message on, unless it is not for this subscription.
+    /// Takes a message on, unless it is not for this subscription or was settled before.
     pub(super) fn receive(&self, message: Message, lease: Lease) -> Option<Held> {
         if !message::is_for(&message, &self.subscription_id) {
             lease.ack();
             return None;
         }
         self.broker.metrics.consumed(&self.topic);
-        let redeliveries = &self.broker.shared.redeliveries;
-        let failed = redeliveries.of(&self.place.subscription, &message.message_id);
+        let history = &self.broker.shared.history;
+        let known = history.of(&self.place.subscription, &message);
+        let failed = match known {
+            Some(Known::Settled) => {
+                // The acknowledgement did not arrive.
+                lease.ack();
+                return None;
+            }
+            Some(Known::Failed(failed)) => Some(failed),
+            None => None,
+        };
         let counted_here = failed.map_or(1, |failed| failed.attempts + 1);
         let attempt = lease
             .delivery_attempt()
@@ -81,13 +91,14 @@ impl Worker {
         match outcome {
             Outcome::Acknowledge => self.acknowledge(held),
             Outcome::DeadLetter { reason } => self.bury(held, attempt, &reason).await,
-            Outcome::Retry { reason } => match self.delay_after(attempt) {
-                Some(delay) => self.give_back(held, delay),
-                None => {
+            Outcome::Retry { reason } => {
+                if let Some(delay) = self.delay_after(attempt) {
+                    self.give_back(held, delay);
+                } else {
                     let reason = format!("given up after {attempt} deliveries: {reason}");
                     self.bury(held, attempt, &reason).await;
                 }
-            },
+            }
         }
     }
 
@@ -113,24 +124,19 @@ impl Worker {
     }
 
     fn acknowledge(&self, held: Held) {
-        self.forget(&held);
+        let history = &self.broker.shared.history;
+        history.settled(&self.place.subscription, &held.message);
         held.lease.ack();
     }
 
     fn give_back(&self, held: Held, delay: Duration) {
-        self.broker.shared.redeliveries.note(
+        self.broker.shared.history.failed(
             &self.place.subscription,
-            &held.message.message_id,
+            &held.message,
             held.attempt,
             delay,
         );
         held.lease.nack();
-    }
-
-    fn forget(&self, held: &Held) {
-        let message_id = &held.message.message_id;
-        let redeliveries = &self.broker.shared.redeliveries;
-        redeliveries.forget(&self.place.subscription, message_id);
     }
 
     /// Confirmed as a dead letter first, acknowledged then.

@@ -265,7 +265,8 @@ impl Shared {
     async fn ensure_keeper(&self, place: &Place) -> Result<(), PubSubError> {
         let keeper = place.dead_letter_subscription();
         match self.look_at(&keeper).await {
-            Ok(_) => Ok(()),
+            // Who may not look cannot tell either.
+            Ok(_) | Err(PubSubError::PermissionDenied { .. }) => Ok(()),
             Err(PubSubError::Missing { .. }) if self.options.create_subscription_if_missing => {
                 if self.options.create_topic_if_missing {
                     self.ensure_topic(&place.dead_letter_topic).await?;
@@ -284,7 +285,6 @@ impl Shared {
                 );
                 Ok(())
             }
-            Err(PubSubError::PermissionDenied { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -306,7 +306,7 @@ mod tests {
         // Given a policy, and nothing configured
         let wanted = Subscription::new("clusters", "dns").with_redelivery(RedeliveryPolicy {
             initial_delay: Duration::from_secs(2),
-            maximum_delay: Duration::from_secs(3600),
+            maximum_delay: Duration::from_hours(1),
             maximum_attempts: NonZeroU32::new(3).unwrap(),
         });
         // When a subscription is made up for it
