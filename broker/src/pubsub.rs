@@ -29,7 +29,7 @@ mod topology;
 use std::sync::Arc;
 
 pub use error::{Operation, PubSubError};
-pub use options::PubSubOptions;
+pub use options::{InvalidUrl, PubSubOptions};
 
 use crate::BrokerMetrics;
 use connection::Connection;

@@ -67,3 +67,87 @@ impl PubSubOptions {
         }
     }
 }
+
+/// Why a URL does not say which Pub/Sub is meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{url:?} is not pubsub://PROJECT, optionally with ?create=true to create what is missing: {reason}"
+)]
+pub struct InvalidUrl {
+    url: String,
+    reason: String,
+}
+
+impl PubSubOptions {
+    /// Reads `pubsub://PROJECT[?create=true]`. `emulator_host` is the value of `PUBSUB_EMULATOR_HOST`.
+    ///
+    /// # Errors
+    /// The URL has another form, or a parameter that does not exist.
+    pub fn from_url(url: &str, emulator_host: Option<&str>) -> Result<Self, InvalidUrl> {
+        let invalid = |reason: &str| InvalidUrl {
+            url: url.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let rest = url
+            .strip_prefix("pubsub://")
+            .ok_or_else(|| invalid("it starts otherwise"))?;
+        let (project, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let project = project.trim_end_matches('/');
+        if project.is_empty() || project.contains(['/', ':', '@']) {
+            return Err(invalid(
+                "it does not name a project, such as pubsub://my-project",
+            ));
+        }
+        let mut options = Self {
+            emulator_host: emulator_host
+                .filter(|host| !host.is_empty())
+                .map(str::to_owned),
+            ..Self::new(project)
+        };
+        for parameter in parameters.split('&').filter(|text| !text.is_empty()) {
+            let create = match parameter {
+                "create=true" => true,
+                "create=false" => false,
+                other => return Err(invalid(&format!("there is no parameter {other:?}"))),
+            };
+            options.create_topic_if_missing = create;
+            options.create_subscription_if_missing = create;
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_the_project_and_whether_to_create() {
+        let plain = PubSubOptions::from_url("pubsub://my-project", None).unwrap();
+        assert_eq!(plain, PubSubOptions::new("my-project"));
+        let local = PubSubOptions::from_url("pubsub://p/?create=true", Some("localhost:8085"));
+        let expected = PubSubOptions {
+            emulator_host: Some("localhost:8085".to_owned()),
+            create_topic_if_missing: true,
+            create_subscription_if_missing: true,
+            ..PubSubOptions::new("p")
+        };
+        assert_eq!(local.unwrap(), expected);
+        // An empty variable is none
+        let empty = PubSubOptions::from_url("pubsub://p", Some("")).unwrap();
+        assert_eq!(empty.emulator_host, None);
+    }
+
+    #[test]
+    fn other_urls_are_refused_with_the_reason() {
+        for (url, reason) in [
+            ("pubsub://", "it does not name a project"),
+            ("pubsub://host:8085/p", "it does not name a project"),
+            ("pubsub:p", "it starts otherwise"),
+            ("pubsub://p?topic=t", "there is no parameter \"topic=t\""),
+        ] {
+            let error = PubSubOptions::from_url(url, None).unwrap_err().to_string();
+            assert!(error.contains(reason), "{url}: {error}");
+        }
+    }
+}

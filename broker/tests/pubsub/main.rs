@@ -10,6 +10,8 @@ mod faults;
 #[cfg(test)]
 mod interoperation;
 #[cfg(test)]
+mod leases;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod support;
