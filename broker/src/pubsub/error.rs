@@ -33,10 +33,12 @@ pub enum PubSubError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The topic or subscription does not exist and may not be created.
-    #[error("{resource} does not exist: {}", how_to_create(resource))]
+    #[error("{resource} does not exist: {}", how_to_create(resource, topic.as_deref()))]
     Missing {
         /// Full name of the topic or subscription.
         resource: String,
+        /// The topic that a subscription is to receive from, where that is known.
+        topic: Option<String>,
     },
     /// The subscription exists, on another topic.
     #[error(
@@ -146,7 +148,10 @@ impl PubSubError {
                 resource,
                 source: answer.into(),
             },
-            Some(Code::NotFound) => Self::Missing { resource },
+            Some(Code::NotFound) => Self::Missing {
+                resource,
+                topic: None,
+            },
             _ => Self::Failed {
                 operation,
                 resource,
@@ -169,16 +174,17 @@ pub(super) fn code(answer: &google_cloud_pubsub::Error) -> Option<Code> {
     answer.status().map(|status| status.code)
 }
 
-fn how_to_create(resource: &str) -> String {
+fn how_to_create(resource: &str, topic: Option<&str>) -> String {
     match resource.split('/').collect::<Vec<_>>()[..] {
         ["projects", project, "topics", topic] => format!(
             "create it with `gcloud pubsub topics create {topic} --project={project}`, or set \
-             googlepubsub.create_topic_if_missing: true"
+             googlepubsub.create_topic_if_missing: true (in a URL: ?create=true)"
         ),
         ["projects", project, "subscriptions", subscription] => format!(
             "create it with `gcloud pubsub subscriptions create {subscription} --project={project} \
-             --topic=TOPIC --dead-letter-topic={subscription}-dlq --max-delivery-attempts=10`, or set \
-             googlepubsub.create_subscription_if_missing: true"
+             --topic={} --dead-letter-topic={subscription}-dlq --max-delivery-attempts=10`, or set \
+             googlepubsub.create_subscription_if_missing: true (in a URL: ?create=true)",
+            topic.unwrap_or("TOPIC")
         ),
         _ => "create it first".to_owned(),
     }
@@ -219,7 +225,8 @@ mod tests {
         assert_eq!(
             topic.to_string(),
             "projects/p/topics/clusters does not exist: create it with `gcloud pubsub topics create \
-             clusters --project=p`, or set googlepubsub.create_topic_if_missing: true"
+             clusters --project=p`, or set googlepubsub.create_topic_if_missing: true \
+             (in a URL: ?create=true)"
         );
         let subscription = PubSubError::of(
             Operation::Receive,

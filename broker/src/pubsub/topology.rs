@@ -194,6 +194,12 @@ impl Shared {
                 );
                 return Ok(place);
             }
+            Err(PubSubError::Missing { resource, .. }) => {
+                return Err(PubSubError::Missing {
+                    resource,
+                    topic: Some(topic.to_owned()),
+                });
+            }
             Err(error) => return Err(error),
         };
         let expected = self.options.topic(topic);

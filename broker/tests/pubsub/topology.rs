@@ -46,7 +46,8 @@ async fn nothing_is_created_unless_allowed() {
     let declared = declared.unwrap_err();
     let declared = declared.source().unwrap().to_string();
     assert!(
-        declared.contains("googlepubsub.create_subscription_if_missing"),
+        declared.contains("--topic=clusters")
+            && declared.contains("googlepubsub.create_subscription_if_missing"),
         "{declared}"
     );
     // And running is refused, not tried for ever
