@@ -167,6 +167,29 @@ async fn a_deleted_subscription_is_made_again_under_a_running_consumer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_topic_is_made_again_by_the_next_publish() {
+    let Some(project) = project() else { return };
+    // Given a publisher at work
+    let broker = project.broker().await;
+    let wanted = Subscription::new(TOPIC, SUBSCRIPTION);
+    broker.declare(&wanted).await.unwrap();
+    broker.publish(TOPIC, &event("before")).await.unwrap();
+    // When the topic is deleted
+    let topics = project.topics().await;
+    let delete = topics.delete_topic().set_topic(project.topic(TOPIC));
+    delete.send().await.unwrap();
+    // Then a publish says that it is missing
+    let published = broker.publish(TOPIC, &event("lost")).await.unwrap_err();
+    let text = published.source().unwrap().to_string();
+    assert!(text.contains("does not exist"), "{text}");
+    // And the next makes it. At the service it has no subscriptions then; the server in memory does not know
+    // that, so the outcome is not looked at.
+    let _ = broker.publish(TOPIC, &event("early")).await;
+    let get = topics.get_topic().set_topic(project.topic(TOPIC));
+    get.send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_is_whether_the_service_answers() {
     let Some(project) = project() else { return };
     // A service that answers is healthy, though there is no topic
