@@ -48,7 +48,7 @@ impl Worker {
         let history = &self.broker.shared.history;
         let known = history.of(&self.place.subscription, &message);
         let failed = match known {
-            Some(Known::Settled) => {
+            Some(Known::Settled(_)) => {
                 // The acknowledgement did not arrive.
                 lease.ack();
                 return None;

@@ -38,6 +38,12 @@ const OUTSTANDING: usize = 1000;
 /// Handlers at a time.
 const PARALLELISM: usize = 64;
 
+/// Of so many events one is poison: ten of ten thousand.
+const POISON_EVERY: usize = 1000;
+
+/// The most that poison may lengthen the way of the others.
+const POISON_TARGET: f64 = 2.0;
+
 /// Longer than any round takes.
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -73,11 +79,33 @@ async fn measure(host: &str) -> Result<Vec<Figure>> {
         for round in 0..ROUNDS {
             let project = |side| format!("bench-{side}-{window}-{round}");
             bare.push(bare_round(host, &project("bare"), window, events).await?);
-            product.push(product_round(host, &project("product"), window, events).await?);
+            product.push(product_round(host, &project("product"), window, events, None).await?);
         }
         figures.extend(compare(window, &bare, &product));
     }
+    figures.push(poison(host).await?);
     Ok(figures)
+}
+
+/// How much longer events take when ten of ten thousand are poison.
+async fn poison(host: &str) -> Result<Figure> {
+    let (window, events) = WINDOWS[1];
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let project = |side| format!("bench-{side}-{round}");
+        let measured = product_round(host, &project("pure"), window, events, None).await?;
+        without.push(measured.p99_milliseconds);
+        let every = Some(POISON_EVERY);
+        let measured = product_round(host, &project("poison"), window, events, every).await?;
+        with.push(measured.p99_milliseconds);
+    }
+    let (without, with) = (median(without), median(with));
+    Ok(Figure {
+        higher_is_better: false,
+        ..Figure::new("pubsub with 10 poison in 10,000: p99", with, "ms")
+            .ratio(with / without)
+            .target(POISON_TARGET)
+    })
 }
 
 fn compare(window: usize, bare: &[Round], product: &[Round]) -> [Figure; 3] {
@@ -115,9 +143,10 @@ async fn round(
     events: usize,
     mut handled: mpsc::UnboundedReceiver<(usize, Instant)>,
     publish: impl AsyncFn(usize) -> Result<()>,
+    poison_every: Option<usize>,
 ) -> Result<Round> {
     // The first event opens connections.
-    publish(events).await?;
+    publish(FIRST).await?;
     let first = tokio::time::timeout(DEADLINE, handled.recv()).await?;
     ensure!(first.is_some(), "the consumer ended");
     let start = Instant::now();
@@ -137,7 +166,9 @@ async fn round(
         began[number] = instant;
     }
     let mut latencies = vec![None; events];
-    let mut missing = events;
+    let mut missing = (0..events)
+        .filter(|number| !is_poison(*number, poison_every))
+        .count();
     while missing > 0 {
         let next = tokio::time::timeout(DEADLINE, handled.recv()).await?;
         let (number, instant) = next.context("the consumer ended")?;
@@ -176,40 +207,70 @@ async fn broker(host: &str, project: &str) -> Result<PubSubBroker> {
     Ok(broker)
 }
 
-struct Report(mpsc::UnboundedSender<(usize, Instant)>);
+/// The number of the event that only opens connections.
+const FIRST: usize = usize::MAX;
+
+fn is_poison(number: usize, every: Option<usize>) -> bool {
+    number != FIRST && every.is_some_and(|every| number.is_multiple_of(every))
+}
+
+/// Reports what it handles, and never takes poison.
+struct Report {
+    handled: mpsc::UnboundedSender<(usize, Instant)>,
+    poison_every: Option<usize>,
+}
 
 impl Report {
-    fn handled(&self, id: &str) {
-        if let Ok(number) = id.parse() {
-            let _ = self.0.send((number, Instant::now()));
+    /// Whether the event was taken.
+    fn takes(&self, id: &str) -> bool {
+        let Ok(number) = id.parse() else { return true };
+        if is_poison(number, self.poison_every) {
+            return false;
         }
+        let _ = self.handled.send((number, Instant::now()));
+        true
     }
 }
 
 #[async_trait]
 impl Handler for Report {
     async fn handle(&self, delivery: Delivery) -> Outcome {
-        self.handled(&delivery.envelope.id);
-        Outcome::Acknowledge
+        if self.takes(&delivery.envelope.id) {
+            Outcome::Acknowledge
+        } else {
+            Outcome::Retry {
+                reason: "poison".to_owned(),
+            }
+        }
     }
 }
 
-async fn product_round(host: &str, project: &str, window: usize, events: usize) -> Result<Round> {
+async fn product_round(
+    host: &str,
+    project: &str,
+    window: usize,
+    events: usize,
+    poison_every: Option<usize>,
+) -> Result<Round> {
     let broker = broker(host, project).await?;
     let (sender, handled) = mpsc::unbounded_channel();
+    let report = Report {
+        handled: sender,
+        poison_every,
+    };
     let shutdown = CancellationToken::new();
     let consumer = tokio::spawn({
         let (broker, shutdown) = (broker.clone(), shutdown.clone());
         let subscription = Subscription::new(TOPIC, SUBSCRIPTION).with_parallelism(PARALLELISM);
-        async move {
-            broker
-                .run(subscription, Arc::new(Report(sender)), shutdown)
-                .await
-        }
+        async move { broker.run(subscription, Arc::new(report), shutdown).await }
     });
-    let measured = round(window, events, handled, async |number| {
-        Ok(broker.publish(TOPIC, &event(number)).await?)
-    })
+    let measured = round(
+        window,
+        events,
+        handled,
+        async |number| Ok(broker.publish(TOPIC, &event(number)).await?),
+        poison_every,
+    )
     .await;
     shutdown.cancel();
     consumer.await??;
@@ -236,23 +297,32 @@ async fn bare_round(host: &str, project: &str, window: usize, events: usize) -> 
         .set_max_outstanding_messages(i64::try_from(OUTSTANDING)?)
         .build();
     let (sender, handled) = mpsc::unbounded_channel();
-    let report = Report(sender);
+    let report = Report {
+        handled: sender,
+        poison_every: None,
+    };
     let consumer = tokio::spawn(async move {
         while let Some(Ok((message, lease))) = stream.next().await {
             if let Some(id) = message.attributes.get(MESSAGE_UUID) {
-                report.handled(id);
+                report.takes(id);
             }
             lease.ack();
         }
     });
-    let measured = round(window, events, handled, async |number| {
-        let event = event(number);
-        let message = Message::new()
-            .set_data(event.to_bytes())
-            .set_attributes([(MESSAGE_UUID, event.id.as_str())]);
-        client.publish(message).await?;
-        Ok(())
-    })
+    let measured = round(
+        window,
+        events,
+        handled,
+        async |number| {
+            let event = event(number);
+            let message = Message::new()
+                .set_data(event.to_bytes())
+                .set_attributes([(MESSAGE_UUID, event.id.as_str())]);
+            client.publish(message).await?;
+            Ok(())
+        },
+        None,
+    )
     .await;
     consumer.abort();
     measured
