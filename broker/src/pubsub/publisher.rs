@@ -1,7 +1,7 @@
 //! Publishing, confirmed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,13 +28,24 @@ pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(3);
 /// Pub/Sub confirms an event that nobody subscribes to, and forgets it.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    seen: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Instant>>>>>,
+    seen: Mutex<HashMap<String, Instant>>,
+    /// Held while looking, so that publishers that wait for the answer do not look too.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl Routes {
-    fn of(&self, topic: &str) -> Arc<tokio::sync::Mutex<Option<Instant>>> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(seen.entry(topic.to_owned()).or_default())
+    fn seen(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_fresh(&self, topic: &str) -> bool {
+        let seen = self.seen();
+        seen.get(topic)
+            .is_some_and(|seen| seen.elapsed() < ROUTE_AGE)
+    }
+
+    fn forget(&self, topic: &str) {
+        self.seen().remove(topic);
     }
 }
 
@@ -66,20 +77,22 @@ impl Shared {
 
     /// Whether somebody will receive what is published to a topic.
     async fn is_routable(&self, topic: &str) -> Result<bool, PubSubError> {
-        let route = self.routes.of(topic);
-        // Held while looking, so that publishers that wait for the answer do not ask too.
-        let mut seen = route.lock().await;
-        if seen.is_some_and(|seen| seen.elapsed() < ROUTE_AGE) {
+        if self.routes.is_fresh(topic) {
             return Ok(true);
         }
-        if seen.is_none() {
+        let _looking = self.routes.looking.lock().await;
+        if self.routes.is_fresh(topic) {
+            return Ok(true);
+        }
+        let is_first = !self.routes.seen().contains_key(topic);
+        if is_first {
             self.ensure_topic(topic).await?;
         }
         let is_routable = match self.subscriptions_of(topic).await? {
             Some(0) => self.options.tolerate_no_subscription,
             Some(_) => true,
             None => {
-                if seen.is_none() {
+                if is_first {
                     tracing::warn!(
                         topic,
                         "may not look whether the topic has subscriptions (role {}): events that nobody \
@@ -90,12 +103,12 @@ impl Shared {
                 true
             }
         };
-        *seen = is_routable.then(Instant::now);
+        if is_routable {
+            self.routes.seen().insert(topic.to_owned(), Instant::now());
+        } else {
+            self.routes.forget(topic);
+        }
         Ok(is_routable)
-    }
-
-    async fn forget_route(&self, topic: &str) {
-        *self.routes.of(topic).lock().await = None;
     }
 }
 
@@ -117,7 +130,7 @@ impl PubSubBroker {
         let sent = self.shared.send(&name, message).await;
         if matches!(sent, Err(PubSubError::Missing { .. })) {
             // Deleted meanwhile: the next publish makes it again, if it may.
-            self.shared.forget_route(&name).await;
+            self.shared.routes.forget(&name);
         }
         sent.map_err(unconfirmed)
     }

@@ -6,6 +6,9 @@ use google_cloud_pubsub::subscriber::{MessageStream, ShutdownToken};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
+/// Messages between the streams and their consumer. They count as held at Pub/Sub.
+const READ_AHEAD: usize = 32;
+
 /// What a stream gives; an error is its last.
 pub(super) type Received = google_cloud_pubsub::Result<(Message, Lease)>;
 
@@ -24,7 +27,7 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new() -> Self {
-        let (sender, received) = mpsc::channel(1);
+        let (sender, received) = mpsc::channel(READ_AHEAD);
         Self {
             open: Vec::new(),
             readers: JoinSet::new(),
@@ -65,7 +68,7 @@ impl Streams {
         self.readers.shutdown().await;
         self.received.close();
         while self.received.try_recv().is_ok() {}
-        let (sender, received) = mpsc::channel(1);
+        let (sender, received) = mpsc::channel(READ_AHEAD);
         self.sender = sender;
         self.received = received;
     }
