@@ -5,6 +5,7 @@ pub mod envelope;
 pub mod memory;
 pub mod metrics;
 pub mod publish;
+pub mod pubsub;
 pub mod redelivery;
 pub mod subscribe;
 

@@ -73,7 +73,7 @@ impl ControlPlane {
         )
         .await
         .context("cannot start the management cluster")?;
-        let broker = Broker::connect(&options.broker)?;
+        let broker = Broker::connect(&options.broker).await?;
         let metrics = options.metrics;
         let store = database.store(&metrics).await?;
         let api = Api::start(ApiOptions {

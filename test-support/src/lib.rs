@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod cable;
 mod database;
 mod eventually;
+mod pubsub;
 pub mod relay;
 mod server;
 mod template;
 
+pub use cable::Cable;
 pub use database::{DurableDatabase, TestDatabase, database, durable_database};
 pub use eventually::{Look, eventually};
+pub use pubsub::{PUBSUB_VARIABLE, PubSubProject, pubsub_project};
 pub use server::{URL_VARIABLE, server_settings};

@@ -13,6 +13,8 @@ mod history;
 #[cfg(feature = "bench")]
 mod load;
 #[cfg(feature = "bench")]
+mod pubsub;
+#[cfg(feature = "bench")]
 mod rebuild;
 #[cfg(feature = "bench")]
 mod store;
@@ -29,7 +31,7 @@ use anyhow::Result;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The benchmarks: name and what it measures.
-const BENCHMARKS: [(&str, &str); 5] = [
+const BENCHMARKS: [(&str, &str); 6] = [
     (
         "store",
         "appends per second, against pgbench and postgres-es",
@@ -49,6 +51,10 @@ const BENCHMARKS: [(&str, &str); 5] = [
     (
         "history",
         "latency of histories and past states over a long log",
+    ),
+    (
+        "broker",
+        "confirmed publishes per second and time to the handler, against bare clients",
     ),
 ];
 
@@ -70,7 +76,8 @@ const EVENTS: std::ops::RangeInclusive<i64> = 20_000..=100_000_000;
 /// Benchmarks: store (appends per second, against pgbench and postgres-es); api (requests per second and
 /// latency, reads against a bare handler with the same statements); watch (time from commit to client with
 /// many watchers, each compared with the log); rebuild (events per second of rebuilding the resource view, and
-/// reads meanwhile against before); history (latency of histories and past states over a long log).
+/// reads meanwhile against before); history (latency of histories and past states over a long log); broker
+/// (confirmed publishes per second and time to the handler, against bare clients).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which benchmark.
@@ -158,6 +165,7 @@ fn figures(arguments: &Arguments) -> Result<Vec<figure::Figure>> {
         }),
         "rebuild" => rebuild::run(arguments.events),
         "history" => history::run(arguments.events),
+        "broker" => pubsub::run(),
         name => anyhow::bail!("there is no benchmark {name:?}"),
     }
 }

@@ -13,6 +13,7 @@ mod fuzz;
 mod openapi;
 mod postgres;
 mod process;
+mod pubsub;
 mod rust_source;
 mod schemathesis;
 mod test;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
-pub(crate) use binaries::{Binaries, find, install};
+pub(crate) use binaries::{Binaries, can_install, find, install, install_package};
 
 use crate::process;
 

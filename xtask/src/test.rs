@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use cargo_metadata::MetadataCommand;
 
 use crate::postgres::{self, Durability, Server};
-use crate::{process, tools, workspace};
+use crate::{process, pubsub, tools, workspace};
 
 use suites::Suites;
 
@@ -81,6 +81,9 @@ fn run_nextest(arguments: &Arguments, expression: &str) -> Result<()> {
             .arg("-E")
             .arg(format!("({expression}) and not ({without})"));
     }
+    if let Some(host) = parts.pubsub_host() {
+        nextest.env(pubsub::HOST, host);
+    }
     nextest.args(&arguments.filter);
     parts.print();
     process::run(&mut nextest).context("the tests failed")
@@ -91,6 +94,7 @@ fn run_nextest(arguments: &Arguments, expression: &str) -> Result<()> {
 pub(crate) struct Parts {
     external: Option<String>,
     server: Option<Server>,
+    pubsub: Option<pubsub::Server>,
     used: Vec<String>,
     skipped: Vec<String>,
 }
@@ -102,6 +106,7 @@ impl Parts {
     /// When a part is required and missing, or cannot be started.
     pub(crate) fn find() -> Result<Self> {
         let mut parts = Self::default();
+        parts.find_pubsub()?;
         if let Some(url) = std::env::var_os(DATABASE_URL) {
             let url = url
                 .into_string()
@@ -122,6 +127,27 @@ impl Parts {
         parts.used.push(format!("{binaries}, a private server"));
         parts.server = Some(server);
         Ok(parts)
+    }
+
+    fn find_pubsub(&mut self) -> Result<()> {
+        match pubsub::Server::start() {
+            Ok(server) => {
+                self.used.push(format!("Pub/Sub in memory, {server}"));
+                self.pubsub = Some(server);
+            }
+            Err(error) if workspace::everything_is_required() => {
+                return Err(error.context("Pub/Sub in memory is missing"));
+            }
+            Err(error) => self.skipped.push(format!(
+                "Pub/Sub in memory; without it the tests named pubsub are skipped: {error:#}"
+            )),
+        }
+        Ok(())
+    }
+
+    /// `host:port` of the Pub/Sub server; none when this machine has none.
+    pub(crate) fn pubsub_host(&self) -> Option<&str> {
+        self.pubsub.as_ref().map(pubsub::Server::host)
     }
 
     /// URL of the database server; none when this machine has no PostgreSQL.

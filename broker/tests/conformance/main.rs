@@ -5,6 +5,8 @@
 
 // Marked so that clippy knows these for tests: they may unwrap.
 #[cfg(test)]
+mod pubsub_backend;
+#[cfg(test)]
 mod suite;
 
 /// One test per case, for a backend that `$start` makes.
@@ -73,3 +75,10 @@ mod memory_backend {
 }
 
 conformance!(memory, hyperfleet_broker::memory::MemoryBroker::default());
+conformance!(
+    pubsub,
+    match crate::pubsub_backend::start().await {
+        Some(backend) => backend,
+        None => return,
+    }
+);

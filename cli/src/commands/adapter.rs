@@ -28,7 +28,7 @@ pub(crate) async fn run(
             "the broker `memory:` lives inside one process; `hyperfleet dev` runs adapters with it"
         );
     }
-    let broker = Broker::connect(&url)?;
+    let broker = Broker::connect(&url).await?;
     run_adapter(
         (&config, &task_config),
         broker.subscriber(),

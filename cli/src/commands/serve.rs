@@ -66,7 +66,7 @@ pub(crate) async fn sentinel(
             "the broker `memory:` lives inside one process; a sentinel of its own needs a broker that adapters can reach"
         );
     }
-    let broker = Broker::connect(&arguments.broker)?;
+    let broker = Broker::connect(&arguments.broker).await?;
     let settings = &role.configuration.database;
     let database = Database::open(&settings.choice()?, settings).await?;
     let store = database.store(&role.metrics).await?;

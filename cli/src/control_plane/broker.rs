@@ -4,31 +4,48 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use hyperfleet_broker::memory::{MemoryBroker, MemoryOptions};
+use hyperfleet_broker::pubsub::{PubSubBroker, PubSubOptions};
 use hyperfleet_broker::{Publisher, Subscriber};
+
+use crate::environment;
+
+/// Names an emulator to use instead of Google Pub/Sub, `host:port`.
+const PUBSUB_EMULATOR_HOST: &str = "PUBSUB_EMULATOR_HOST";
 
 /// A broker that was chosen by URL.
 #[derive(Clone)]
-pub(crate) struct Broker {
-    memory: MemoryBroker,
+pub(crate) enum Broker {
+    Memory(MemoryBroker),
+    PubSub(PubSubBroker),
 }
 
 impl Broker {
-    pub(crate) fn connect(url: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(url: &str) -> anyhow::Result<Self> {
         match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
-            "memory" => Ok(Self {
-                memory: MemoryBroker::new(MemoryOptions::default()),
-            }),
+            "memory" => Ok(Self::Memory(MemoryBroker::new(MemoryOptions::default()))),
+            "pubsub" => {
+                let emulator = environment::variables().remove(PUBSUB_EMULATOR_HOST);
+                let options = PubSubOptions::from_url(url, emulator.as_deref())?;
+                Ok(Self::PubSub(PubSubBroker::connect(options).await?))
+            }
             _ => bail!(
-                "no broker understands {url:?}; this version has `memory:`, the broker inside one process"
+                "no broker understands {url:?}; there are `memory:`, the broker inside one process, and \
+                 `pubsub://PROJECT`, Google Pub/Sub"
             ),
         }
     }
 
     pub(crate) fn publisher(&self) -> Arc<dyn Publisher> {
-        Arc::new(self.memory.clone())
+        match self {
+            Self::Memory(broker) => Arc::new(broker.clone()),
+            Self::PubSub(broker) => Arc::new(broker.clone()),
+        }
     }
 
     pub(crate) fn subscriber(&self) -> Arc<dyn Subscriber> {
-        Arc::new(self.memory.clone())
+        match self {
+            Self::Memory(broker) => Arc::new(broker.clone()),
+            Self::PubSub(broker) => Arc::new(broker.clone()),
+        }
     }
 }

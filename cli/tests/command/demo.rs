@@ -2,14 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::process::Command;
+
 use crate::dev::{cluster_file, hyperfleet};
 
 /// The bar is 15 s on an idle machine; a test machine runs other tests beside.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 async fn demo(arguments: &[&str]) -> String {
+    run(&mut hyperfleet(), arguments).await
+}
+
+async fn run(hyperfleet: &mut Command, arguments: &[&str]) -> String {
     let started = Instant::now();
-    let output = hyperfleet()
+    let output = hyperfleet
         .args([
             "demo",
             "--exit",
@@ -38,7 +44,23 @@ async fn demo(arguments: &[&str]) -> String {
 
 #[tokio::test]
 async fn the_demo_shows_a_cluster_and_a_node_pool_become_reconciled() {
-    let printed = demo(&[]).await;
+    shows_everything_reconciled(&demo(&[]).await);
+}
+
+#[tokio::test]
+async fn the_demo_runs_the_same_on_pubsub() {
+    let Some(project) = hyperfleet_test_support::pubsub_project() else {
+        return;
+    };
+    // Another broker is another URL, and nothing else
+    let broker = format!("pubsub://{}?create=true", project.project_id);
+    let mut hyperfleet = hyperfleet();
+    hyperfleet.env("PUBSUB_EMULATOR_HOST", &project.host);
+    let printed = run(&mut hyperfleet, &["--broker", &broker]).await;
+    shows_everything_reconciled(&printed);
+}
+
+fn shows_everything_reconciled(printed: &str) {
     for adapter in ["validation", "dns", "placement", "pullsecret", "hypershift"] {
         let line = format!("cluster/demo-eu-1      {adapter}");
         assert!(

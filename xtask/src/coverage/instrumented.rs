@@ -97,8 +97,16 @@ impl Instrumented {
     ///
     /// # Errors
     /// When a test fails.
-    pub(super) fn test(&self, database_url: &str, arguments: &[String]) -> Result<()> {
+    pub(super) fn test(
+        &self,
+        database_url: &str,
+        pubsub_host: Option<&str>,
+        arguments: &[String],
+    ) -> Result<()> {
         let mut tests = self.nextest("run")?;
+        if let Some(host) = pubsub_host {
+            tests.env(crate::pubsub::HOST, host);
+        }
         tests
             .args(["--profile", "default"])
             .args(arguments)

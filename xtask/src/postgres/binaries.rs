@@ -87,11 +87,19 @@ pub(crate) fn can_install() -> bool {
     is_root && process::output(Command::new("apt-get").arg("--version")).is_ok()
 }
 
-/// Installs the system's PostgreSQL package, without starting its service.
+/// Installs the system's PostgreSQL package.
+///
+/// # Errors
+/// As [`install_package`].
+pub(crate) fn install() -> Result<()> {
+    install_package("postgresql")
+}
+
+/// Installs a package of the system, without starting services that it may have.
 ///
 /// # Errors
 /// When this machine has no apt-get, this process is not root, or the package cannot be installed.
-pub(crate) fn install() -> Result<()> {
+pub(crate) fn install_package(package: &str) -> Result<()> {
     anyhow::ensure!(
         can_install(),
         "only root on a system with apt-get can install it here"
@@ -109,15 +117,8 @@ pub(crate) fn install() -> Result<()> {
             .env("DEBIAN_FRONTEND", "noninteractive");
         process::run(&mut command)
     };
-    let installed = apt(&["update", "-qq"]).and_then(|()| {
-        apt(&[
-            "install",
-            "-y",
-            "-qq",
-            "--no-install-recommends",
-            "postgresql",
-        ])
-    });
+    let installed = apt(&["update", "-qq"])
+        .and_then(|()| apt(&["install", "-y", "-qq", "--no-install-recommends", package]));
     if policy.is_ok() {
         fs::remove_file(SERVICE_POLICY).context("cannot remove the temporary service policy")?;
     }

@@ -1,0 +1,124 @@
+//! Google Pub/Sub, on a server in memory, each case in a project of its own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hyperfleet_broker::pubsub::{PubSubBroker, PubSubOptions};
+use hyperfleet_broker::{
+    DeadLetter, DeadLetterError, DeadLetters, Handler, PublishError, Publisher, SubscribeError,
+    Subscriber, Subscription,
+};
+use hyperfleet_test_support::pubsub_project;
+use tokio_util::sync::CancellationToken;
+
+use crate::suite::Backend;
+
+/// The broker, with subscription ids that are long enough for Pub/Sub.
+#[derive(Clone)]
+pub(crate) struct Renaming(PubSubBroker);
+
+const PREFIX: &str = "subscription-";
+
+/// Nothing where there is no server.
+pub(crate) async fn start() -> Option<Renaming> {
+    let project = pubsub_project()?;
+    let broker = PubSubBroker::connect(PubSubOptions {
+        emulator_host: Some(project.host),
+        create_topic_if_missing: true,
+        create_subscription_if_missing: true,
+        ..PubSubOptions::new(project.project_id)
+    });
+    Some(Renaming(broker.await.unwrap()))
+}
+
+fn renamed(id: &str) -> String {
+    if id.is_empty() {
+        String::new()
+    } else {
+        format!("{PREFIX}{id}")
+    }
+}
+
+fn own(mut letter: DeadLetter) -> DeadLetter {
+    let id = letter.subscription_id.strip_prefix(PREFIX).unwrap();
+    letter.subscription_id = id.to_owned();
+    letter
+}
+
+#[async_trait]
+impl Subscriber for Renaming {
+    async fn declare(&self, subscription: &Subscription) -> Result<(), SubscribeError> {
+        let mut subscription = subscription.clone();
+        subscription.subscription_id = renamed(&subscription.subscription_id);
+        self.0.declare(&subscription).await
+    }
+
+    async fn run(
+        &self,
+        mut subscription: Subscription,
+        handler: Arc<dyn Handler>,
+        shutdown: CancellationToken,
+    ) -> Result<(), SubscribeError> {
+        subscription.subscription_id = renamed(&subscription.subscription_id);
+        self.0.run(subscription, handler, shutdown).await
+    }
+}
+
+#[async_trait]
+impl DeadLetters for Renaming {
+    async fn list(
+        &self,
+        topic: &str,
+        subscription_id: &str,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, DeadLetterError> {
+        let letters = self.0.list(topic, &renamed(subscription_id), limit).await?;
+        Ok(letters.into_iter().map(own).collect())
+    }
+
+    async fn inspect(
+        &self,
+        topic: &str,
+        subscription_id: &str,
+        dead_letter_id: &str,
+    ) -> Result<DeadLetter, DeadLetterError> {
+        let subscription_id = renamed(subscription_id);
+        let letter = self.0.inspect(topic, &subscription_id, dead_letter_id);
+        letter.await.map(own)
+    }
+
+    async fn requeue(
+        &self,
+        topic: &str,
+        subscription_id: &str,
+        dead_letter_id: &str,
+    ) -> Result<(), DeadLetterError> {
+        let subscription_id = renamed(subscription_id);
+        self.0
+            .requeue(topic, &subscription_id, dead_letter_id)
+            .await
+    }
+
+    async fn purge(&self, topic: &str, subscription_id: &str) -> Result<usize, DeadLetterError> {
+        self.0.purge(topic, &renamed(subscription_id)).await
+    }
+}
+
+#[async_trait]
+impl Backend for Renaming {
+    fn publisher(&self) -> &dyn Publisher {
+        &self.0
+    }
+
+    fn subscriber(&self) -> Arc<dyn Subscriber> {
+        Arc::new(self.clone())
+    }
+
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        self
+    }
+
+    async fn publish_body(&self, topic: &str, body: &[u8]) -> Result<(), PublishError> {
+        self.0.publish_body(topic, body.to_vec()).await
+    }
+}
