@@ -1,6 +1,7 @@
 //! The command line as types. Every command's help text is here; what it does is in `commands/`.
 
 mod history;
+mod log;
 mod replay;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 pub(crate) use self::history::{
     DiffArguments, DiffFormat, EventsArguments, HistoryArguments, HistoryFilters, HistoryFormat,
 };
+pub(crate) use self::log::{ArchiveArguments, LogCommand, RestoreArguments};
 pub(crate) use self::replay::*;
 use crate::configuration::{DatabaseOfRole, DatabaseOnly, Everything, SettingsArguments};
 
@@ -104,6 +106,9 @@ pub(crate) enum Command {
     /// Prove, rebuild, inspect and carry what is in the event log
     #[command(subcommand)]
     Replay(ReplayCommand),
+    /// Look at the partitions of the event log, put old ones aside, bring them back
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Inspect configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -11,6 +11,7 @@ pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod history;
+pub(crate) mod log;
 pub(crate) mod patch;
 pub(crate) mod replay;
 pub(crate) mod serve;

@@ -23,7 +23,7 @@ pub(crate) use self::arguments::{
 };
 pub(crate) use self::database::{Database as DatabaseConfiguration, DatabaseChoice};
 pub(crate) use self::sections::Listen;
-use self::sections::{Audit, Health, Logging, Metrics, Server};
+use self::sections::{Audit, Health, Log, Logging, Metrics, Server};
 use crate::environment;
 
 /// Everything that the settings say.
@@ -34,6 +34,7 @@ pub(crate) struct Configuration {
     pub(crate) logging: Logging,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
+    pub(crate) log: Log,
     pub(crate) audit: Audit,
     pub(crate) registry: Arc<Registry>,
     pub(crate) settings: Settings,
@@ -84,6 +85,7 @@ impl Configuration {
             logging: sections::logging(&settings),
             metrics: sections::metrics(&settings)?,
             health: sections::health(&settings)?,
+            log: sections::log(&settings),
             audit: sections::audit(&settings),
             registry: Arc::new(registry),
             settings,

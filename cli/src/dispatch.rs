@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Arguments, Command, LogFormat, ReplayCommand};
 use crate::commands::{
-    adapter, config, create, delete, demo, describe, diff, events, get, history, patch, replay,
-    serve, version, wait,
+    adapter, config, create, delete, demo, describe, diff, events, get, history, log, patch,
+    replay, serve, version, wait,
 };
 use crate::configuration::{Configuration, Scope, SettingsArguments, traces};
 use crate::{environment, openapi};
@@ -132,6 +132,10 @@ async fn run_command(command: Command, mut given: Given) -> anyhow::Result<()> {
             let role = given.role(&arguments.settings, &logs(PROGRAM, "warn", Format::Text))?;
             serve::migrate(&role).await
         }
+        Command::Log(command) => {
+            let role = given.role(command.settings(), &logs(PROGRAM, "warn", Format::Text))?;
+            log::run(&command, &role, environment::clock().now()).await
+        }
         Command::Config(command) => {
             let configuration = config::read(&command, &given.flags())?;
             given.plain(&logs(PROGRAM, "warn", Format::Text))?;
@@ -175,6 +179,7 @@ async fn user_command(command: Command) -> anyhow::Result<()> {
         | Command::Adapter(_)
         | Command::Migrate(_)
         | Command::Replay(_)
+        | Command::Log(_)
         | Command::Config(_) => anyhow::bail!("this command runs a role"),
     }
 }

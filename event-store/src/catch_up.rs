@@ -125,7 +125,7 @@ async fn grown(store: &EventStore, name: &str, position: u64, wake_ups: &mut wat
     loop {
         wake_ups.mark_unchanged();
         let grown: Result<bool, _> = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM events WHERE position > $1)
+            "SELECT EXISTS (SELECT FROM live_events WHERE position > $1)
                  OR EXISTS (SELECT FROM checkpoints WHERE name = $2 AND position <> $1)",
         )
         .bind(position.cast_signed())

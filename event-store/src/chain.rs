@@ -123,8 +123,14 @@ pub(crate) async fn verify_stored(
     });
     let mut verified = (0, GENESIS.to_vec());
     loop {
-        let events =
-            recorded::read_stream(&mut transaction, stream, verified.0, VERIFY_BATCH).await?;
+        let events = recorded::read_stream(
+            &mut transaction,
+            recorded::Part::Whole,
+            stream,
+            verified.0,
+            VERIFY_BATCH,
+        )
+        .await?;
         verified = match verify(stream, verified, &events) {
             Ok(verified) => verified,
             Err(fault) => return Ok(Err(fault)),

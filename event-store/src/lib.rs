@@ -11,6 +11,7 @@ mod error;
 mod inline;
 pub mod metrics;
 mod options;
+pub mod partitions;
 pub mod portable;
 pub mod receipt;
 mod recorded;

@@ -38,6 +38,11 @@ const PROJECTION_FAILURES: (&str, &str) = (
     "Batches that a catch-up projection could not apply, by class: transient, event or projection",
 );
 
+const PARTITIONS: (&str, &str) = (
+    "hyperfleet_event_store_partitions",
+    "Partitions of the log, by state: live or archived",
+);
+
 /// The metrics of one event store.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
@@ -49,6 +54,7 @@ pub struct StoreMetrics {
     pub(crate) failures: IntCounter,
     pub(crate) projection_position: IntGaugeVec,
     pub(crate) projection_failures: IntCounterVec,
+    partitions: IntGaugeVec,
 }
 
 impl Default for StoreMetrics {
@@ -78,6 +84,8 @@ impl Default for StoreMetrics {
             )
             .expect("constant options are valid"),
             projection_failures: counters(PROJECTION_FAILURES, &["projection", "class"]),
+            partitions: IntGaugeVec::new(Opts::new(PARTITIONS.0, PARTITIONS.1), &["state"])
+                .expect("constant options are valid"),
         }
     }
 }
@@ -94,7 +102,16 @@ impl StoreMetrics {
             Box::new(self.failures.clone()),
             Box::new(self.projection_position.clone()),
             Box::new(self.projection_failures.clone()),
+            Box::new(self.partitions.clone()),
         ]
+    }
+
+    /// How many partitions there are.
+    pub(crate) fn tell_partitions(&self, live: usize, archived: usize) {
+        for (state, count) in [("live", live), ("archived", archived)] {
+            let gauge = self.partitions.with_label_values(&[state]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Committed batches and their events so far: their ratio is the group commit's gain.

@@ -93,15 +93,29 @@ impl Loaded {
     }
 }
 
+/// Which part of the log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What was not put aside. All that can follow a snapshot is there.
+    Live,
+    /// Everything.
+    Whole,
+}
+
 /// The events of a stream after a sequence, in order.
 pub(crate) async fn read_stream(
     connection: &mut PgConnection,
+    part: Part,
     stream: &StreamId,
     after: u64,
     limit: usize,
 ) -> Result<Vec<RecordedEvent>, Error> {
+    let table = match part {
+        Part::Live => "live_events",
+        Part::Whole => "events",
+    };
     let query = format!(
-        "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3
+        "SELECT {COLUMNS} FROM {table} WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3
          ORDER BY sequence LIMIT $4"
     );
     let rows = sqlx::query(&query)
@@ -140,7 +154,7 @@ pub(crate) async fn read_streams(
 
 /// The position of the last event of the log; 0 when there is none.
 pub(crate) async fn head(connection: &mut PgConnection) -> Result<u64, Error> {
-    let head: i64 = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM events")
+    let head: i64 = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM live_events")
         .fetch_one(connection)
         .await?;
     Ok(head.unsigned_abs())

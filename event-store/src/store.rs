@@ -18,7 +18,7 @@ use crate::inline::InlineProjection;
 use crate::metrics::StoreMetrics;
 use crate::options::EventStoreOptions;
 use crate::receipt::Receipt;
-use crate::recorded::{self, Loaded, RecordedEvent};
+use crate::recorded::{self, Loaded, Part, RecordedEvent};
 use crate::subscription::{self, Subscription};
 
 /// Names of the connections, for whoever looks at the server's activity.
@@ -195,7 +195,14 @@ impl EventStore {
         // The snapshot is written in the append transaction, so events after it can only come from an
         // append that committed in between; they are read here and complete the state.
         let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
-        let events = self.read_stream(stream, after, usize::MAX).await?;
+        let part = if snapshot.is_some() {
+            Part::Live
+        } else {
+            Part::Whole
+        };
+        let mut connection = self.inner.pool.acquire().await?;
+        let events =
+            recorded::read_stream(&mut connection, part, stream, after, usize::MAX).await?;
         Ok(Loaded::new(snapshot, events))
     }
 
@@ -210,7 +217,7 @@ impl EventStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
         let mut connection = self.inner.pool.acquire().await?;
-        recorded::read_stream(&mut connection, stream, after, limit).await
+        recorded::read_stream(&mut connection, Part::Whole, stream, after, limit).await
     }
 
     /// The events of the log after a position, in commit order, at most `limit` of them.

@@ -103,7 +103,7 @@ pub struct Next {
 /// # Errors
 /// When the database cannot answer.
 pub async fn mark(pool: &PgPool) -> Result<u64, Error> {
-    let mark: Option<i64> = sqlx::query_scalar("SELECT max(position) FROM events")
+    let mark: Option<i64> = sqlx::query_scalar("SELECT max(position) FROM live_events")
         .fetch_one(pool)
         .await?;
     unsigned("position", mark.unwrap_or_default())

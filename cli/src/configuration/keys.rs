@@ -147,6 +147,9 @@ pub(crate) const KEYS: &[Key] = &[
         .of(seconds(1, 120)).or("20s").flags(&["health-shutdown-timeout"]),
     Key::text("health.db_ping_timeout", "How long the database may take to answer a readiness check")
         .of(seconds(0, 60)).or("2s").flags(&["health-db-ping-timeout"]),
+    // The log.
+    Key::text("log.partition_positions", "How many positions one partition of the log holds, about one for each event")
+        .of(Kind::Integer { min: 1_000, max: 1_000_000_000 }).or("5000000"),
     // Audit.
     Key::text("audit.refusal_retention", "How long refused changes are kept in the audit; they are few and bounded in number too")
         .of(seconds(3600, 10 * 366 * 86_400)).or("2160h").flags(&["audit-refusal-retention"]),

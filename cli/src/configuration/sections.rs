@@ -53,6 +53,13 @@ pub(crate) struct Health {
     pub(crate) ping_timeout: Duration,
 }
 
+/// `log`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Log {
+    /// How many positions one partition holds.
+    pub(crate) partition_positions: u64,
+}
+
 /// `audit`.
 #[derive(Clone, Debug)]
 pub(crate) struct Audit {
@@ -114,6 +121,12 @@ pub(super) fn health(settings: &Settings) -> Result<Health, ConfigError> {
         shutdown_timeout: settings.duration("health.shutdown_timeout"),
         ping_timeout: settings.duration("health.db_ping_timeout"),
     })
+}
+
+pub(super) fn log(settings: &Settings) -> Log {
+    Log {
+        partition_positions: settings.integer("log.partition_positions"),
+    }
 }
 
 pub(super) fn audit(settings: &Settings) -> Audit {

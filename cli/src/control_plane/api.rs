@@ -15,7 +15,7 @@ use hyperfleet_command_api::identity::Gate;
 use hyperfleet_command_api::{
     BuildInfo, CommandHandler, CommandMetrics, CommandState, SpecSchemas,
 };
-use hyperfleet_event_store::{EventStore, receipt};
+use hyperfleet_event_store::{EventStore, partitions, receipt};
 use hyperfleet_projections::audit::{self, AuditLog, AuditMetrics};
 use hyperfleet_projections::routes::Exports;
 use hyperfleet_projections::{QueryState, WatchHub, run_catch_up};
@@ -286,10 +286,12 @@ fn beside(
     health: &Health,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let (store, shutdown) = (options.store.clone(), options.shutdown.clone());
+    let partition_positions = options.configuration.log.partition_positions;
     let catch_up = tokio::spawn(async move {
         tokio::join!(
             run_catch_up(&store, shutdown.clone()),
-            receipt::run_purge(&store, shutdown)
+            receipt::run_purge(&store, shutdown.clone()),
+            partitions::run_keep_room(&store, partition_positions, shutdown)
         );
     });
     let reevaluation = Reevaluation {

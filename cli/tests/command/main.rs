@@ -14,6 +14,7 @@ mod dev;
 mod faults;
 mod keyed_crash;
 mod lifecycle;
+mod log;
 mod rebuild;
 mod replay;
 mod shutdown;

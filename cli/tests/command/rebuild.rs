@@ -28,7 +28,7 @@ WITH copied AS (
 ), heads AS (
     INSERT INTO streams SELECT aggregate_type, id, max(sequence), '' FROM copied GROUP BY 1, 2
 )
-INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+INSERT INTO live_events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
     metadata, recorded_at, hash, position)
 SELECT placed.*, nextval('event_position') FROM (
     SELECT aggregate_type, id, sequence, event_type, event_version, payload, metadata, recorded_at, hash

@@ -11,15 +11,15 @@ use crate::dev::{Dev, hyperfleet};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An API with two clusters and a node pool; one cluster was changed, another removed.
-struct Fleet {
-    database: TestDatabase,
-    dev: Dev,
+pub(crate) struct Fleet {
+    pub(crate) database: TestDatabase,
+    pub(crate) dev: Dev,
     folder: tempfile::TempDir,
-    cluster: String,
+    pub(crate) cluster: String,
 }
 
 impl Fleet {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let database = database().await;
         let dev = Dev::start_api_on(&database.url).await;
@@ -48,7 +48,12 @@ impl Fleet {
     }
 
     /// Sends a request that must succeed; the id of the answer.
-    async fn send(&self, method: reqwest::Method, path: &str, document: &Value) -> String {
+    pub(crate) async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        document: &Value,
+    ) -> String {
         let url = format!("{}/api/hyperfleet/v1/{path}", self.dev.url);
         let mut request = reqwest::Client::new().request(method, url);
         if !document.is_null() {
@@ -60,11 +65,11 @@ impl Fleet {
         body["id"].as_str().unwrap().to_owned()
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    async fn replay(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn replay(&self, arguments: &[&str]) -> Output {
         on(&self.database, arguments).await
     }
 
@@ -73,7 +78,7 @@ impl Fleet {
         serde_json::from_slice(&ok(&output).stdout).unwrap()
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.dev.stop().await;
     }
 }
@@ -92,7 +97,7 @@ async fn on(database: &TestDatabase, arguments: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn ok(output: &Output) -> &Output {
+pub(crate) fn ok(output: &Output) -> &Output {
     assert!(output.status.success(), "{}", said(output));
     output
 }
@@ -105,7 +110,7 @@ fn said(output: &Output) -> String {
 
 /// Asserts how a command ended, and that it said something.
 #[track_caller]
-fn ended(output: &Output, code: i32, words: &[&str]) {
+pub(crate) fn ended(output: &Output, code: i32, words: &[&str]) {
     let said = said(output);
     assert_eq!(output.status.code(), Some(code), "{said}");
     for word in words {
@@ -226,13 +231,13 @@ async fn a_flipped_byte_in_the_database_is_named() {
     );
     for (damage, code, words) in [
         (
-            "UPDATE events SET payload = jsonb_set(payload, '{spec,a}', '3') WHERE sequence > 1
+            "UPDATE live_events SET payload = jsonb_set(payload, '{spec,a}', '3') WHERE sequence > 1
                  AND event_type LIKE '%spec_changed'",
             1,
             ["altered", "position"],
         ),
         (
-            "UPDATE events SET hash = set_byte(hash, 0, get_byte(hash, 0) # 1) WHERE sequence = 1
+            "UPDATE live_events SET hash = set_byte(hash, 0, get_byte(hash, 0) # 1) WHERE sequence = 1
                  AND payload ->> 'name' = 'two'",
             1,
             ["event 1: altered", "position"],
@@ -415,7 +420,7 @@ impl Fleet {
         document["projections"][0].clone()
     }
 
-    async fn until_caught_up(&self) {
+    pub(crate) async fn until_caught_up(&self) {
         eventually(DEADLINE, "nothing is behind", async || {
             let status = self.status().await;
             status["lag_events"] == 0 && status["waiting"] == 0
@@ -425,7 +430,7 @@ impl Fleet {
 
     /// Two changes of the cluster, the first of which no version of this program wrote.
     async fn change_with_poison(&self) {
-        let poison = "UPDATE events SET event_version = '99' WHERE position = (
+        let poison = "UPDATE live_events SET event_version = '99' WHERE position = (
             SELECT max(position) FROM events WHERE aggregate_id = $1)";
         let path = format!("clusters/{}", self.cluster);
         for a in [3, 4] {
@@ -469,7 +474,7 @@ async fn a_projection_is_paused_and_what_it_cannot_apply_is_dealt_with() {
     let looked = parked("skip", &[&position, "--dry-run"]).await;
     ended(&looked, 0, &["would skip"]);
     ended(&parked("retry", &["7777"]).await, 2, &["no failed event"]);
-    let mended = "UPDATE events SET event_version = '1' WHERE event_version = '99'";
+    let mended = "UPDATE live_events SET event_version = '1' WHERE event_version = '99'";
     let mended = sqlx::query(mended).execute(&fleet.database.pool).await;
     assert_eq!(mended.unwrap().rows_affected(), 1);
     ended(&parked("retry", &[]).await, 0, &["0 failed again"]);

@@ -101,7 +101,7 @@ impl<'a> Rows<'a> {
                  INSERT INTO streams (aggregate_type, aggregate_id, version, hash)
                  SELECT aggregate_type, aggregate_id, version, hash FROM heads WHERE begins
              ), inserted AS (
-                 INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version,
+                 INSERT INTO live_events (aggregate_type, aggregate_id, sequence, event_type, event_version,
                      payload, metadata, hash, recorded_at, position)
                  SELECT placed.*, $13, nextval('event_position')
                  FROM (

@@ -7,7 +7,7 @@
 //!
 //! Deadlocks between processes cannot arise: heads are locked in order, then receipts, then claims, each in
 //! order, and the position lock comes last. Streams that do not exist yet have no head to lock; the primary key of
-//! `events` tells two creators apart, and the second one tries again and loses.
+//! the heads tells two creators apart, and the second one tries again and loses.
 
 use std::collections::HashMap;
 
@@ -71,9 +71,9 @@ impl From<sqlx::Error> for BatchError {
         let collided = database.is_some_and(|error| match error.code().as_deref() {
             // Serialization failure, deadlock, lock timeout.
             Some("40001" | "40P01" | "55P03") => true,
-            // A stream that another process created in the same moment. A unique key of a read model is
-            // another matter: it is violated again.
-            Some("23505") => matches!(error.table(), Some("events" | "streams")),
+            // A stream that another process created in the same moment: it has a head already. A unique key
+            // of a read model is another matter: it is violated again.
+            Some("23505") => matches!(error.table(), Some("streams")),
             _ => false,
         });
         if collided {

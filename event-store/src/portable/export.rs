@@ -74,7 +74,7 @@ pub async fn export<W: AsyncWrite + Unpin>(
 async fn header(connection: &mut PgConnection) -> Result<Header, PortableError> {
     let row = sqlx::query(
         "SELECT now() AS exported_at,
-             (SELECT coalesce(max(position), 0) FROM events) AS position,
+             (SELECT coalesce(max(position), 0) FROM live_events) AS position,
              (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM claims) AS claims",
     )
     .fetch_one(&mut *connection)

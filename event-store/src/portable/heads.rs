@@ -78,7 +78,7 @@ impl Heads {
             .execute(&mut *transaction)
             .await?;
         let (taken_at, position): (DateTime<Utc>, i64) =
-            sqlx::query_as("SELECT now(), (SELECT coalesce(max(position), 0) FROM events)")
+            sqlx::query_as("SELECT now(), (SELECT coalesce(max(position), 0) FROM live_events)")
                 .fetch_one(&mut *transaction)
                 .await?;
         let streams = read(&mut transaction).await?;

@@ -92,7 +92,7 @@ async fn insert_events(
         events.iter().map(signed).collect::<Vec<i64>>()
     };
     sqlx::query(
-        "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version,
+        "INSERT INTO live_events (aggregate_type, aggregate_id, sequence, event_type, event_version,
              payload, metadata, position, recorded_at, hash)
          SELECT aggregate_type, aggregate_id, sequence, event_type, event_version,
              payload::jsonb, metadata::jsonb, position, recorded_at, hash

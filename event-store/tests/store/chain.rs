@@ -126,23 +126,23 @@ async fn an_altered_event_is_named() {
     let store = open(&database).await;
     for (statement, sequence) in [
         (
-            "UPDATE events SET payload = '{\"number\": 9}' WHERE aggregate_id = 'a' AND sequence = 5",
+            "UPDATE live_events SET payload = '{\"number\": 9}' WHERE aggregate_id = 'a' AND sequence = 5",
             5,
         ),
         (
-            "UPDATE events SET metadata = '{}' WHERE aggregate_id = 'a' AND sequence = 4",
+            "UPDATE live_events SET metadata = '{}' WHERE aggregate_id = 'a' AND sequence = 4",
             4,
         ),
         (
-            "UPDATE events SET event_type = 'x' WHERE aggregate_id = 'a' AND sequence = 3",
+            "UPDATE live_events SET event_type = 'x' WHERE aggregate_id = 'a' AND sequence = 3",
             3,
         ),
         (
-            "UPDATE events SET recorded_at = recorded_at + interval '1 us' WHERE aggregate_id = 'a' AND sequence = 2",
+            "UPDATE live_events SET recorded_at = recorded_at + interval '1 us' WHERE aggregate_id = 'a' AND sequence = 2",
             2,
         ),
         (
-            "UPDATE events SET event_version = '2' WHERE aggregate_id = 'a' AND sequence = 1",
+            "UPDATE live_events SET event_version = '2' WHERE aggregate_id = 'a' AND sequence = 1",
             1,
         ),
     ] {
@@ -164,13 +164,13 @@ async fn a_missing_event_is_named() {
     let database = database().await;
     let store = open(&database).await;
     five_events(&store, "a").await;
-    tamper(&database, "DELETE FROM events WHERE sequence = 5").await;
+    tamper(&database, "DELETE FROM live_events WHERE sequence = 5").await;
     let cut = verify(&store, "a").await;
     assert_eq!(cut, fault(5, ChainFaultKind::Missing));
-    tamper(&database, "DELETE FROM events WHERE sequence = 2").await;
+    tamper(&database, "DELETE FROM live_events WHERE sequence = 2").await;
     let holed = verify(&store, "a").await;
     assert_eq!(holed, fault(2, ChainFaultKind::Missing));
-    tamper(&database, "DELETE FROM events").await;
+    tamper(&database, "DELETE FROM live_events").await;
     let emptied = verify(&store, "a").await;
     assert_eq!(emptied, fault(1, ChainFaultKind::Missing));
 }
@@ -193,7 +193,7 @@ async fn a_stream_cannot_pass_for_another() {
     let database = database().await;
     let store = open(&database).await;
     five_events(&store, "b").await;
-    tamper(&database, "UPDATE events SET aggregate_id = 'a'").await;
+    tamper(&database, "UPDATE live_events SET aggregate_id = 'a'").await;
     tamper(&database, "UPDATE streams SET aggregate_id = 'a'").await;
     let moved = verify(&store, "a").await;
     assert_eq!(moved, fault(1, ChainFaultKind::Altered));

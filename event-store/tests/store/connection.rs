@@ -95,7 +95,7 @@ async fn a_commit_that_is_killed_is_known_to_have_failed() {
     sqlx::raw_sql(
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
              $$ BEGIN PERFORM pg_sleep(10); RETURN NULL; END $$;
-         CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED
+         CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON live_events DEFERRABLE INITIALLY DEFERRED
              FOR EACH ROW WHEN (NEW.payload = '\"slow\"') EXECUTE FUNCTION dawdle()",
     )
     .execute(&database.pool)

@@ -16,6 +16,7 @@ mod fixture;
 mod lost_answer;
 mod order;
 mod parking;
+mod partitions;
 mod portable;
 mod projection;
 mod receipts;

@@ -179,7 +179,7 @@ async fn seen_around_a_slow_commit(without_position_lock: bool) -> Vec<Value> {
     sqlx::raw_sql(
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
              $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
-         CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED
+         CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON live_events DEFERRABLE INITIALLY DEFERRED
              FOR EACH ROW WHEN (NEW.payload = '\"slow\"') EXECUTE FUNCTION dawdle()",
     )
     .execute(&database.pool)

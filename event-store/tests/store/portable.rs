@@ -196,7 +196,7 @@ async fn heads_tell_a_shorter_or_another_history() {
     let (faults, _) = compare_heads(&cut.pool, &heads).await.unwrap();
     assert_eq!(faults, 1);
     // What was put in behind the back of who took the heads.
-    sqlx::query("UPDATE events SET position = 2 - position WHERE aggregate_id = 'new'")
+    sqlx::query("UPDATE live_events SET position = 0 WHERE aggregate_id = 'new'")
         .execute(&database.pool)
         .await
         .unwrap();
@@ -211,7 +211,7 @@ async fn database_without(original: &TestDatabase) -> TestDatabase {
     portable::import(&copy.pool, file.as_bytes(), |_, _| ())
         .await
         .unwrap();
-    for table in ["events", "streams"] {
+    for table in ["live_events", "streams"] {
         sqlx::query(&format!("DELETE FROM {table} WHERE aggregate_id = 'b3'"))
             .execute(&copy.pool)
             .await

@@ -300,7 +300,7 @@ impl Counts {
                 "the counts of live resources differ from those of the log",
             );
         }
-        let last: Option<i64> = sqlx::query_scalar("SELECT max(position) FROM events")
+        let last: Option<i64> = sqlx::query_scalar("SELECT max(position) FROM live_events")
             .fetch_one(&mut *connection)
             .await?;
         let checkpoint = catch_up::checkpoint(&mut *connection, fleet_summary::PROJECTION).await?;

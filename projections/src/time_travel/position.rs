@@ -38,7 +38,7 @@ WITH later AS MATERIALIZED (
 SELECT clock_timestamp() AS now, coalesce(
     (SELECT min(position + 0) - 1 FROM events
      WHERE recorded_at > $1 AND recorded_at <= (SELECT recorded_at FROM later) + $2 * interval '1 second'),
-    (SELECT max(position) FROM events),
+    (SELECT max(position) FROM live_events),
     0
 ) AS position";
 

@@ -84,7 +84,7 @@ impl WatchHub {
             return;
         };
         let read = sqlx::query(
-            "SELECT (SELECT coalesce(max(position), 0) FROM events) AS head,
+            "SELECT (SELECT coalesce(max(position), 0) FROM live_events) AS head,
                 coalesce((SELECT extract(epoch FROM now() - recorded_at)::float8 FROM events
                     WHERE position > $1 ORDER BY position LIMIT 1), 0) AS age",
         )

@@ -48,7 +48,7 @@ pub(super) async fn page(
     // One statement sees one state of the database, so the position belongs to the rows.
     let sql = format!(
         "SELECT log.head, page.id, page.state
-         FROM (SELECT coalesce(max(position), 0) AS head FROM events) AS log
+         FROM (SELECT coalesce(max(position), 0) AS head FROM live_events) AS log
          LEFT JOIN (
              SELECT id, created_time, state FROM resources WHERE {condition}
              ORDER BY {} LIMIT {limit}

@@ -26,7 +26,7 @@ const ERRORS: (&str, &str) = (
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// Tables that may be a label; others count as `other`, so that labels stay bounded.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "adapter_statuses",
     "audit_requests",
     "checkpoints",
@@ -34,6 +34,7 @@ const TABLES: [&str; 14] = [
     "events",
     "fleet_summary",
     "fleet_summary_members",
+    "live_events",
     "reconcile_queue",
     "resource_conditions",
     "resource_labels",

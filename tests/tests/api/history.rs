@@ -439,7 +439,7 @@ async fn a_past_range_never_changes_while_others_write() {
 
 /// A log of 30,000 events of 3,000 resources, made by the database: every tenth resource is a node pool.
 const MANY_EVENTS: &str = "
-INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
+INSERT INTO live_events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
     position, recorded_at, hash)
 SELECT 'resource', 'r' || stream, sequence,
     'hyperfleet.resource.' || CASE sequence WHEN 1 THEN 'created' ELSE 'spec_changed' END, '1',

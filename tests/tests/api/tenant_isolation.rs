@@ -217,7 +217,7 @@ async fn uncounted_cluster(app: &TestApp) -> String {
     let id = create(app, ORG_A, "old").await.expect(201).id();
     for sql in [
         "UPDATE resources SET tenancy = '{}', state = jsonb_set(state, '{tenancy}', '{}')",
-        "UPDATE events SET payload = jsonb_set(payload, '{tenancy}', '{}') WHERE payload ? 'tenancy'",
+        "UPDATE live_events SET payload = jsonb_set(payload, '{tenancy}', '{}') WHERE payload ? 'tenancy'",
     ] {
         sqlx::query(sql)
             .execute(app.pool())

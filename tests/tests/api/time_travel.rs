@@ -132,10 +132,10 @@ async fn with_a_past(random: &mut StdRng) -> TestApp {
 /// As if batches had overtaken each other: some neighbours change their times.
 async fn overtake(app: &TestApp) {
     sqlx::query(
-        "UPDATE events SET recorded_at = other.recorded_at
+        "UPDATE live_events SET recorded_at = other.recorded_at
          FROM events AS other
-         WHERE other.position = events.position + CASE WHEN events.position % 10 = 3 THEN 2 ELSE -2 END
-             AND events.position % 10 IN (3, 5)",
+         WHERE other.position = live_events.position + CASE WHEN live_events.position % 10 = 3 THEN 2 ELSE -2 END
+             AND live_events.position % 10 IN (3, 5)",
     )
     .execute(app.pool())
     .await

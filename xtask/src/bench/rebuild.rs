@@ -56,7 +56,7 @@ WITH copied AS (
 ), heads AS (
     INSERT INTO streams SELECT aggregate_type, id, max(sequence), '' FROM copied GROUP BY 1, 2
 )
-INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+INSERT INTO live_events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
     metadata, recorded_at, hash, position)
 SELECT placed.*, nextval('event_position') FROM (
     SELECT aggregate_type, id, sequence, event_type, event_version, payload, metadata, recorded_at, hash
@@ -143,7 +143,7 @@ async fn fill(store: &EventStore, events: i64) -> Result<i64> {
         first = last + 1;
     }
     // As a server that has been running has it; else the first reads would write.
-    for statement in ["VACUUM ANALYZE events", "CHECKPOINT"] {
+    for statement in ["VACUUM ANALYZE live_events", "CHECKPOINT"] {
         sqlx::raw_sql(statement).execute(pool).await?;
     }
     let total = sqlx::query_scalar("SELECT count(*) FROM events")

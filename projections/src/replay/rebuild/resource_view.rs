@@ -135,7 +135,7 @@ async fn try_exchange(pool: &PgPool, shadow: &Shadow) -> Result<bool, RebuildErr
 }
 
 async fn last_position(connection: &mut PgConnection) -> Result<i64, Error> {
-    let position = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM events")
+    let position = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM live_events")
         .fetch_one(connection)
         .await?;
     Ok(position)

@@ -23,7 +23,7 @@ WITH numbered AS (
 ), told AS (
     SELECT *, to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS time FROM timed
 )
-INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
+INSERT INTO live_events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
     position, recorded_at, hash)
 SELECT 'resource', id, sequence, payload ->> 'type', '1', payload,
     jsonb_build_object('actor', 'user-' || stream % 100, 'correlation_id', 'request-' || position,
@@ -102,7 +102,7 @@ impl Log {
             .bind(i64::from(EVENTS_OF_A_STREAM))
             .execute(pool)
             .await?;
-        sqlx::raw_sql("VACUUM (ANALYZE) events, resources, resource_lifetimes")
+        sqlx::raw_sql("VACUUM (ANALYZE) live_events, resources, resource_lifetimes")
             .execute(pool)
             .await?;
         Ok(Self { streams, begin })
