@@ -5,7 +5,8 @@
 /// Appends do not take the lock that makes the order of positions that of commits.
 pub const NO_BATCH_LOCK: &str = "no-batch-lock";
 
-/// A projection's checkpoint moves after the transaction of its rows.
+/// A projection's checkpoint moves before the transaction of its rows. (After it would do no harm: the
+/// projections give the same rows when events are applied again.)
 pub const CHECKPOINT_OUTSIDE_TRANSACTION: &str = "checkpoint-outside-transaction";
 
 /// A sentinel marks a resource as told of before the broker confirmed the event.

@@ -68,10 +68,10 @@ pub(super) async fn round(
         return Ok(Round::CaughtUp(held.position));
     };
     if planted(CHECKPOINT_OUTSIDE_TRANSACTION) {
-        checkpoint::advance(&mut transaction, name, held.position, plan.runner).await?;
-        transaction.commit().await?;
+        transaction.rollback().await?;
         checkpoint::advance(&mut connection, name, progress.position, plan.runner).await?;
-        return Ok(Round::Applied(progress));
+        transaction = connection.begin().await?;
+        pass(&mut transaction, apply, &plan).await?;
     }
     transaction.commit().await?;
     Ok(Round::Applied(progress))
