@@ -16,7 +16,7 @@ pub const RABBITMQ_MANAGEMENT_VARIABLE: &str = "HYPERFLEET_TEST_RABBITMQ_MANAGEM
 const CREDENTIALS: &str = "Z3Vlc3Q6Z3Vlc3Q=";
 
 /// How long making a virtual host may take on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A virtual host of a test's own.
 #[derive(Clone, Debug)]

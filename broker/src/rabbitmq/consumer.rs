@@ -163,6 +163,9 @@ async fn pump(
             biased;
             () = shutdown.cancelled() => return End::Shutdown,
             Some(worked) = working.join_next() => report(worked),
+            () = sleep(PAUSE), if !open.session.link.is_usable() => return End::Lost,
+            // Looks again, also while all places are taken and nothing is received.
+            () = sleep(2 * PAUSE) => {}
             received = consumer.next(), if working.len() < parallelism => match received {
                 Some(Ok(message)) => {
                     working.spawn(worker.clone().work(Arc::clone(&open.session), message));

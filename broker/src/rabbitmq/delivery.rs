@@ -160,13 +160,15 @@ impl Worker {
             ..BasicNackOptions::default()
         };
         // Fails when the connection is gone; the server has then taken the event back by itself.
-        let _ = message.acker.nack(requeue).await;
+        let _ = timeout(PAUSE, message.acker.nack(requeue)).await;
     }
 }
 
 /// When the connection is gone the event comes again; handlers are idempotent.
 async fn acknowledge(message: &Message) {
-    if let Err(error) = message.acker.ack(BasicAckOptions::default()).await {
-        tracing::debug!(%error, "an event was not acknowledged and will be delivered again");
+    // Bounded: on a connection that breaks meanwhile the client may never answer.
+    let acknowledged = message.acker.ack(BasicAckOptions::default());
+    if !matches!(timeout(PAUSE, acknowledged).await, Ok(Ok(_))) {
+        tracing::debug!("an event was not acknowledged and will be delivered again");
     }
 }
