@@ -71,7 +71,7 @@ fn letter(message: &Message, topic: &str, subscription_id: &str) -> DeadLetter {
     hash.update(&reason);
     let hash = hash.finalize();
     DeadLetter {
-        dead_letter_id: hash[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
+        dead_letter_id: hex::encode(&hash[..8]),
         topic: topic.to_owned(),
         subscription_id: subscription_id.to_owned(),
         body: message.data.clone(),

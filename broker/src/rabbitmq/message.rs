@@ -57,7 +57,7 @@ pub(super) fn persistent(headers: Option<&Headers>) -> BasicProperties {
 /// All headers that are text.
 pub(super) fn headers(delivery: &Delivery) -> Headers {
     let table = delivery.properties.headers().as_ref();
-    let entries = table.into_iter().flat_map(|table| table.inner());
+    let entries = table.into_iter().flat_map(FieldTable::inner);
     entries
         .filter_map(|(name, value)| match value {
             AMQPValue::LongString(text) => Some((

@@ -35,16 +35,14 @@ impl Shared {
         waited: Duration,
         asked: impl Future<Output = Result<T, RabbitMqError>>,
     ) -> Result<T, RabbitMqError> {
-        match timeout(waited, asked).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.forget_link().await;
-                Err(RabbitMqError::Deadline {
-                    address: self.options.address(),
-                    waited,
-                })
-            }
+        if let Ok(answer) = timeout(waited, asked).await {
+            return answer;
         }
+        self.forget_link().await;
+        Err(RabbitMqError::Deadline {
+            address: self.options.address(),
+            waited,
+        })
     }
 }
 
