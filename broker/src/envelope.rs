@@ -11,6 +11,7 @@
 //! Writing is done by hand rather than by the CloudEvents SDK, because its key order is not the one on the
 //! wire; [`cloudevents::Event`] conversions are offered for code that wants the SDK's type.
 
+mod binary;
 mod cloudevent;
 mod decode;
 mod encode;
@@ -111,5 +112,19 @@ impl Envelope {
     /// The body is not a CloudEvent in structured JSON mode, version 1.0 or 0.3.
     pub fn from_bytes(body: &[u8]) -> Result<Self, MalformedEnvelope> {
         decode::decode(body)
+    }
+
+    /// Reads a message in either mode: its attributes tell which.
+    ///
+    /// # Errors
+    /// As [`Envelope::from_bytes`].
+    pub(crate) fn from_message<'a>(
+        attributes: impl Iterator<Item = (&'a str, &'a str)>,
+        body: &[u8],
+    ) -> Result<Self, MalformedEnvelope> {
+        match binary::structured(attributes, body) {
+            Some(structured) => Self::from_bytes(structured.to_string().as_bytes()),
+            None => Self::from_bytes(body),
+        }
     }
 }

@@ -6,6 +6,7 @@ pub mod memory;
 pub mod metrics;
 pub mod publish;
 pub mod pubsub;
+pub mod rabbitmq;
 pub mod redelivery;
 pub mod subscribe;
 

@@ -1,8 +1,10 @@
 //! The sending side of the port.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::{StreamExt as _, stream};
 
 use crate::Envelope;
 
@@ -18,6 +20,25 @@ pub trait Publisher: Send + Sync {
     /// # Errors
     /// See [`PublishError`]; [`PublishError::is_transient`] tells whether trying again can help.
     async fn publish(&self, topic: &str, envelope: &Envelope) -> Result<(), PublishError>;
+
+    /// Sends many events, at most `window` of them unconfirmed at a time, and tells what became of each, in
+    /// the same order. A failure does not keep the others from being sent.
+    async fn publish_many(
+        &self,
+        topic: &str,
+        envelopes: &[Envelope],
+        window: NonZeroUsize,
+    ) -> Vec<Result<(), PublishError>> {
+        let publishes = envelopes
+            .iter()
+            .map(|envelope| self.publish(topic, envelope));
+        // Collected first: a stream of borrowing closures is not `Send` for every lifetime.
+        let publishes: Vec<_> = publishes.collect();
+        stream::iter(publishes)
+            .buffered(window.get())
+            .collect()
+            .await
+    }
 
     /// Tells whether the broker can be reached, for readiness checks.
     ///
@@ -57,6 +78,15 @@ pub enum PublishError {
         /// How long the publisher waited for room.
         waited: Duration,
     },
+    /// The broker refused the event, and will until its set-up or the configuration is changed.
+    #[error("the broker refused the event on topic {topic:?}")]
+    Refused {
+        /// The topic that was published to.
+        topic: String,
+        /// What the transport reported.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The broker did not confirm in time, or the connection failed.
     #[error("the broker did not confirm the event on topic {topic:?}")]
     Unconfirmed {
@@ -71,6 +101,6 @@ pub enum PublishError {
 impl PublishError {
     /// Whether publishing the same event again may succeed without a change of configuration.
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::EmptyTopic)
+        !matches!(self, Self::EmptyTopic | Self::Refused { .. })
     }
 }

@@ -1,9 +1,11 @@
 //! The receiving side of the port.
 
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Envelope, RedeliveryPolicy};
@@ -92,6 +94,17 @@ pub trait Handler: Send + Sync {
     ///
     /// A panic counts as [`Outcome::Retry`].
     async fn handle(&self, delivery: Delivery) -> Outcome;
+}
+
+/// Has an event handled; a panic is a retry.
+///
+/// The handler has to be prepared for concurrent calls, so one that failed leaves nothing half done.
+pub(crate) async fn handle(handler: &dyn Handler, delivery: Delivery) -> Outcome {
+    let handled = AssertUnwindSafe(handler.handle(delivery));
+    let outcome = handled.catch_unwind().await;
+    outcome.unwrap_or_else(|_| Outcome::Retry {
+        reason: "the handler panicked".to_owned(),
+    })
 }
 
 /// One event on its way through a handler.

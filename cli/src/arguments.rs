@@ -164,7 +164,8 @@ fn header(text: &str) -> Result<(String, String), String> {
 pub(crate) struct ControlPlaneArguments {
     #[command(flatten)]
     pub(crate) settings: SettingsArguments<Everything>,
-    /// Message broker: `memory:` for the one in this process, or `pubsub://PROJECT[?create=true]`
+    /// Message broker: `memory:` for the one in this process, `amqp[s]://USER:PASSWORD@HOST[/VHOST]`, or
+    /// `pubsub://PROJECT[?create=true]`
     #[arg(long, default_value = "memory:", value_name = "URL")]
     pub(crate) broker: String,
     /// Manage this cluster instead of the simulated one
@@ -216,7 +217,7 @@ pub(crate) struct OpenapiArguments {
 pub(crate) struct SentinelArguments {
     #[command(flatten)]
     pub(crate) settings: SettingsArguments<DatabaseOfRole>,
-    /// Message broker to publish to, `pubsub://PROJECT[?create=true]`
+    /// Message broker to publish to, `amqp[s]://USER:PASSWORD@HOST[/VHOST]` or `pubsub://PROJECT[?create=true]`
     #[arg(long, value_name = "URL")]
     pub(crate) broker: String,
     /// Sentinel configuration; repeat for several kinds; default: built-in policies for every kind
@@ -231,7 +232,7 @@ pub(crate) struct AdapterArguments {
     pub(crate) command: Option<AdapterCommand>,
     #[command(flatten)]
     pub(crate) files: AdapterFiles,
-    /// Message broker to subscribe at, `pubsub://PROJECT[?create=true]`
+    /// Message broker to subscribe at, `amqp[s]://USER:PASSWORD@HOST[/VHOST]` or `pubsub://PROJECT[?create=true]`
     #[arg(long, value_name = "URL")]
     pub(crate) broker: Option<String>,
     /// Cluster to manage; default: the configuration's, else the pod's own

@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let build = instrumented::Instrumented::build()?;
     let programs = build.programs()?;
     let collector = profiles::Collector::start(build.profiles())?;
-    let tests = build.test(database_url, parts.pubsub_host(), &arguments.nextest);
+    let tests = build.test(database_url, &parts, &arguments.nextest);
     let counters = collector.finish()?;
     // What was measured is of use also when a test failed.
     let measured = tell(arguments, &programs, &counters);

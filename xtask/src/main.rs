@@ -15,6 +15,7 @@ mod openapi;
 mod postgres;
 mod process;
 mod pubsub;
+mod rabbitmq;
 mod rust_source;
 mod schemathesis;
 mod test;

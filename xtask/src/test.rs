@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use cargo_metadata::MetadataCommand;
 
 use crate::postgres::{self, Durability, Server};
-use crate::{process, pubsub, tools, workspace};
+use crate::{process, pubsub, rabbitmq, tools, workspace};
 
 use suites::Suites;
 
@@ -84,6 +84,7 @@ fn run_nextest(arguments: &Arguments, expression: &str) -> Result<()> {
     if let Some(host) = parts.pubsub_host() {
         nextest.env(pubsub::HOST, host);
     }
+    nextest.envs(parts.rabbitmq_variables());
     nextest.args(&arguments.filter);
     parts.print();
     process::run(&mut nextest).context("the tests failed")
@@ -95,6 +96,7 @@ pub(crate) struct Parts {
     external: Option<String>,
     server: Option<Server>,
     pubsub: Option<pubsub::Server>,
+    rabbitmq: Option<rabbitmq::Server>,
     used: Vec<String>,
     skipped: Vec<String>,
 }
@@ -107,6 +109,7 @@ impl Parts {
     pub(crate) fn find() -> Result<Self> {
         let mut parts = Self::default();
         parts.find_pubsub()?;
+        parts.find_rabbitmq()?;
         if let Some(url) = std::env::var_os(DATABASE_URL) {
             let url = url
                 .into_string()
@@ -143,6 +146,28 @@ impl Parts {
             )),
         }
         Ok(())
+    }
+
+    fn find_rabbitmq(&mut self) -> Result<()> {
+        match rabbitmq::Server::start() {
+            Ok(server) => {
+                self.used.push(format!("RabbitMQ, {server}"));
+                self.rabbitmq = Some(server);
+            }
+            Err(error) if workspace::everything_is_required() => {
+                return Err(error.context("RabbitMQ is missing"));
+            }
+            Err(error) => self.skipped.push(format!(
+                "RabbitMQ; without it the tests named rabbitmq are skipped: {error:#}"
+            )),
+        }
+        Ok(())
+    }
+
+    /// The variables that name the RabbitMQ server; none when this machine has none.
+    pub(crate) fn rabbitmq_variables(&self) -> Vec<(&'static str, &str)> {
+        let variables = self.rabbitmq.iter().map(rabbitmq::Server::variables);
+        variables.flatten().collect()
     }
 
     /// `host:port` of the Pub/Sub server; none when this machine has none.

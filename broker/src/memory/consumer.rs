@@ -1,17 +1,16 @@
 //! Runs a handler on the events of one subscription.
 
 use std::num::NonZeroUsize;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Queue, Taken};
 use crate::metrics::ErrorType;
+use crate::subscribe;
 use crate::{BrokerMetrics, Delivery, Envelope, Handler, Outcome, RedeliveryPolicy};
 
 /// One call of `Subscriber::run`.
@@ -74,7 +73,7 @@ impl Consumer {
         };
         let attempt = taken.attempt();
         let started = Instant::now();
-        let outcome = self.handle(Delivery { envelope, attempt }).await;
+        let outcome = subscribe::handle(&*self.handler, Delivery { envelope, attempt }).await;
         self.metrics.handled(topic, started.elapsed());
         if outcome != Outcome::Acknowledge {
             self.metrics.failed(topic, ErrorType::Handler);
@@ -91,18 +90,6 @@ impl Consumer {
                 }
             }
         }
-    }
-
-    async fn handle(&self, delivery: Delivery) -> Outcome {
-        // The handler is not used by this worker again until it was given a fresh delivery, and it has to
-        // be prepared for concurrent calls anyway.
-        let handled = AssertUnwindSafe(async { self.handler.handle(delivery).await });
-        handled
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Outcome::Retry {
-                reason: "the handler panicked".to_owned(),
-            })
     }
 
     fn bury(&self, taken: Taken, attempts: u32, reason: String) {

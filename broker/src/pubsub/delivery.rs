@@ -1,10 +1,8 @@
 //! One delivery: given to the handler, then settled.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use google_cloud_pubsub::model::Message;
 use google_cloud_pubsub::subscriber::handler::Handler as Lease;
 use tokio::time::Instant;
@@ -13,6 +11,7 @@ use super::history::Known;
 use super::topology::Place;
 use super::{PubSubBroker, dead_letters, message};
 use crate::metrics::ErrorType;
+use crate::subscribe;
 use crate::{Delivery, Handler, Outcome, RedeliveryPolicy};
 
 /// What a consumer does with each delivery.
@@ -83,7 +82,7 @@ impl Worker {
         };
         let attempt = held.attempt;
         let started = Instant::now();
-        let outcome = self.handle(Delivery { envelope, attempt }).await;
+        let outcome = subscribe::handle(&*self.handler, Delivery { envelope, attempt }).await;
         self.broker.metrics.handled(&self.topic, started.elapsed());
         if outcome != Outcome::Acknowledge {
             self.broker.metrics.failed(&self.topic, ErrorType::Handler);
@@ -100,17 +99,6 @@ impl Worker {
                 }
             }
         }
-    }
-
-    async fn handle(&self, delivery: Delivery) -> Outcome {
-        // The handler has to be prepared for concurrent calls, so one that failed leaves nothing half done.
-        let handled = AssertUnwindSafe(async { self.handler.handle(delivery).await });
-        handled
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Outcome::Retry {
-                reason: "the handler panicked".to_owned(),
-            })
     }
 
     /// The delay before the next delivery; nothing when this was the last one, here or at Pub/Sub, which

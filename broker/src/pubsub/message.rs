@@ -6,10 +6,7 @@
 
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use google_cloud_pubsub::model::Message;
-use serde_json::{Map, Value};
 
 use crate::{Envelope, MalformedEnvelope};
 
@@ -18,12 +15,6 @@ const MESSAGE_UUID: &str = "_watermill_message_uuid";
 
 /// Names the one subscription that a requeued event is for; all others pass over it.
 const ONLY_SUBSCRIPTION: &str = "hyperfleet_only_subscription";
-
-/// What starts the names of a binary event's attributes.
-const BINARY_PREFIX: &str = "ce-";
-
-/// The attribute with a binary event's content type.
-const CONTENT_TYPE: &str = "content-type";
 
 pub(super) fn of_event(envelope: &Envelope) -> Message {
     Message::new()
@@ -51,44 +42,9 @@ pub(super) fn is_for(message: &Message, subscription_id: &str) -> bool {
 
 /// Reads the event of a message in either mode.
 pub(super) fn to_event(message: &Message) -> Result<Envelope, MalformedEnvelope> {
-    match structured(message) {
-        Some(body) => Envelope::from_bytes(body.to_string().as_bytes()),
-        None => Envelope::from_bytes(&message.data),
-    }
-}
-
-/// A binary event as a structured one, so that both are judged by the same rules.
-fn structured(message: &Message) -> Option<Value> {
-    let mut fields = Map::new();
-    let mut content_type = None;
-    for (name, value) in &message.attributes {
-        let name = name.to_ascii_lowercase();
-        if let Some(attribute) = name.strip_prefix(BINARY_PREFIX) {
-            fields.insert(attribute.to_owned(), Value::from(value.as_str()));
-        } else if name == CONTENT_TYPE {
-            content_type = Some(value.as_str());
-        }
-    }
-    if !fields.contains_key("specversion") {
-        return None;
-    }
-    if let Some(content_type) = content_type {
-        fields.insert("datacontenttype".to_owned(), Value::from(content_type));
-    }
-    let is_json = content_type.is_none_or(|content_type| {
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
-    });
-    let data = serde_json::from_slice(&message.data)
-        .ok()
-        .filter(|_| is_json);
-    if let Some(data) = data {
-        fields.insert("data".to_owned(), data);
-    } else if !message.data.is_empty() {
-        let encoded = STANDARD.encode(&message.data);
-        fields.insert("data_base64".to_owned(), Value::from(encoded));
-    }
-    Some(Value::Object(fields))
+    let attributes = message.attributes.iter();
+    let attributes = attributes.map(|(name, value)| (name.as_str(), value.as_str()));
+    Envelope::from_message(attributes, &message.data)
 }
 
 #[cfg(test)]

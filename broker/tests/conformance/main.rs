@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod pubsub_backend;
 #[cfg(test)]
+mod rabbitmq_backend;
+#[cfg(test)]
 mod suite;
 
 /// One test per case, for a backend that `$start` makes.
@@ -78,6 +80,21 @@ conformance!(memory, hyperfleet_broker::memory::MemoryBroker::default());
 conformance!(
     pubsub,
     match crate::pubsub_backend::start().await {
+        Some(backend) => backend,
+        None => return,
+    }
+);
+conformance!(
+    rabbitmq,
+    match crate::rabbitmq_backend::start("") {
+        Some(backend) => backend,
+        None => return,
+    }
+);
+// As existing peers set a server up.
+conformance!(
+    rabbitmq_classic_fanout,
+    match crate::rabbitmq_backend::start("?queue_type=classic&exchange_type=fanout") {
         Some(backend) => backend,
         None => return,
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use hyperfleet_broker::memory::{MemoryBroker, MemoryOptions};
 use hyperfleet_broker::pubsub::{PubSubBroker, PubSubOptions};
+use hyperfleet_broker::rabbitmq::{RabbitMqBroker, RabbitMqOptions};
 use hyperfleet_broker::{Publisher, Subscriber};
 
 use crate::environment;
@@ -17,6 +18,7 @@ const PUBSUB_EMULATOR_HOST: &str = "PUBSUB_EMULATOR_HOST";
 pub(crate) enum Broker {
     Memory(MemoryBroker),
     PubSub(PubSubBroker),
+    RabbitMq(RabbitMqBroker),
 }
 
 impl Broker {
@@ -28,9 +30,13 @@ impl Broker {
                 let options = PubSubOptions::from_url(url, emulator.as_deref())?;
                 Ok(Self::PubSub(PubSubBroker::connect(options).await?))
             }
-            _ => bail!(
-                "no broker understands {url:?}; there are `memory:`, the broker inside one process, and \
-                 `pubsub://PROJECT`, Google Pub/Sub"
+            "amqp" | "amqps" => {
+                let options = RabbitMqOptions::from_url(url)?;
+                Ok(Self::RabbitMq(RabbitMqBroker::new(options)))
+            }
+            scheme => bail!(
+                "there is no broker {scheme:?}; there are `memory:`, the broker inside one process, \
+                 `amqp[s]://USER:PASSWORD@HOST/VHOST`, RabbitMQ, and `pubsub://PROJECT`, Google Pub/Sub"
             ),
         }
     }
@@ -39,6 +45,7 @@ impl Broker {
         match self {
             Self::Memory(broker) => Arc::new(broker.clone()),
             Self::PubSub(broker) => Arc::new(broker.clone()),
+            Self::RabbitMq(broker) => Arc::new(broker.clone()),
         }
     }
 
@@ -46,6 +53,7 @@ impl Broker {
         match self {
             Self::Memory(broker) => Arc::new(broker.clone()),
             Self::PubSub(broker) => Arc::new(broker.clone()),
+            Self::RabbitMq(broker) => Arc::new(broker.clone()),
         }
     }
 }

@@ -60,6 +60,15 @@ async fn the_demo_runs_the_same_on_pubsub() {
     shows_everything_reconciled(&printed);
 }
 
+#[tokio::test]
+async fn the_demo_runs_the_same_on_rabbitmq() {
+    let Some(server) = hyperfleet_test_support::rabbitmq() else {
+        return;
+    };
+    let printed = demo(&["--broker", &server.url()]).await;
+    shows_everything_reconciled(&printed);
+}
+
 fn shows_everything_reconciled(printed: &str) {
     for adapter in ["validation", "dns", "placement", "pullsecret", "hypershift"] {
         let line = format!("cluster/demo-eu-1      {adapter}");

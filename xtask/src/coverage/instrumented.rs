@@ -100,14 +100,15 @@ impl Instrumented {
     pub(super) fn test(
         &self,
         database_url: &str,
-        pubsub_host: Option<&str>,
+        parts: &crate::test::Parts,
         arguments: &[String],
     ) -> Result<()> {
         let mut tests = self.nextest("run")?;
-        if let Some(host) = pubsub_host {
+        if let Some(host) = parts.pubsub_host() {
             tests.env(crate::pubsub::HOST, host);
         }
         tests
+            .envs(parts.rabbitmq_variables())
             .args(["--profile", "default"])
             .args(arguments)
             .env(DATABASE_URL, database_url);
