@@ -1,5 +1,6 @@
 //! The command line as types. Every command's help text is here; what it does is in `commands/`.
 
+mod dlq;
 mod history;
 mod log;
 mod replay;
@@ -9,6 +10,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::dlq::{
+    DeadLettersOf, DlqCommand, ListArguments, PurgeArguments, RequeueArguments, ShowArguments,
+};
 pub(crate) use self::history::{
     DiffArguments, DiffFormat, EventsArguments, HistoryArguments, HistoryFilters, HistoryFormat,
 };
@@ -109,6 +113,9 @@ pub(crate) enum Command {
     /// Look at the partitions of the event log, put old ones aside, bring them back
     #[command(subcommand)]
     Log(LogCommand),
+    /// Look after events that adapters gave up: list, show, deliver again, forget
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Inspect configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -166,7 +173,13 @@ pub(crate) struct ControlPlaneArguments {
     pub(crate) settings: SettingsArguments<Everything>,
     /// Message broker: `memory:` for the one in this process, `amqp[s]://USER:PASSWORD@HOST[/VHOST]`, or
     /// `pubsub://PROJECT[?create=true]`
-    #[arg(long, default_value = "memory:", value_name = "URL")]
+    #[arg(
+        long,
+        env = "HYPERFLEET_BROKER",
+        hide_env_values = true,
+        default_value = "memory:",
+        value_name = "URL"
+    )]
     pub(crate) broker: String,
     /// Manage this cluster instead of the simulated one
     #[arg(long, value_name = "FILE")]
@@ -218,7 +231,12 @@ pub(crate) struct SentinelArguments {
     #[command(flatten)]
     pub(crate) settings: SettingsArguments<DatabaseOfRole>,
     /// Message broker to publish to, `amqp[s]://USER:PASSWORD@HOST[/VHOST]` or `pubsub://PROJECT[?create=true]`
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        env = "HYPERFLEET_BROKER",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub(crate) broker: String,
     /// Sentinel configuration; repeat for several kinds; default: built-in policies for every kind
     #[arg(long, short = 'c', value_name = "FILE")]
@@ -233,7 +251,12 @@ pub(crate) struct AdapterArguments {
     #[command(flatten)]
     pub(crate) files: AdapterFiles,
     /// Message broker to subscribe at, `amqp[s]://USER:PASSWORD@HOST[/VHOST]` or `pubsub://PROJECT[?create=true]`
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        env = "HYPERFLEET_BROKER",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub(crate) broker: Option<String>,
     /// Cluster to manage; default: the configuration's, else the pod's own
     #[arg(long, value_name = "FILE")]

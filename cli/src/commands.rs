@@ -8,6 +8,7 @@ pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod diff;
+pub(crate) mod dlq;
 pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod history;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Arguments, Command, LogFormat, ReplayCommand};
 use crate::commands::{
-    adapter, config, create, delete, demo, describe, diff, events, get, history, log, patch,
+    adapter, config, create, delete, demo, describe, diff, dlq, events, get, history, log, patch,
     replay, serve, version, wait,
 };
 use crate::configuration::{Configuration, Scope, SettingsArguments, traces};
@@ -162,6 +162,7 @@ async fn user_command(command: Command) -> anyhow::Result<()> {
         Command::Events(arguments) => events::run(arguments, clock.now()).await,
         Command::Diff(arguments) => diff::run(arguments, clock.now()).await,
         Command::Openapi(arguments) => openapi::print(arguments.config),
+        Command::Dlq(command) => dlq::run(&command).await,
         Command::Version(arguments) => version::run(arguments).await,
         Command::Completions { shell } => {
             clap_complete::generate(

@@ -10,6 +10,7 @@
 mod arguments;
 mod commands;
 mod configuration;
+mod confirm;
 mod control_plane;
 mod dispatch;
 mod environment;

@@ -6,7 +6,7 @@ use anyhow::bail;
 use hyperfleet_broker::memory::{MemoryBroker, MemoryOptions};
 use hyperfleet_broker::pubsub::{PubSubBroker, PubSubOptions};
 use hyperfleet_broker::rabbitmq::{RabbitMqBroker, RabbitMqOptions};
-use hyperfleet_broker::{Publisher, Subscriber};
+use hyperfleet_broker::{DeadLetters, Publisher, Subscriber};
 
 use crate::environment;
 
@@ -50,6 +50,14 @@ impl Broker {
     }
 
     pub(crate) fn subscriber(&self) -> Arc<dyn Subscriber> {
+        match self {
+            Self::Memory(broker) => Arc::new(broker.clone()),
+            Self::PubSub(broker) => Arc::new(broker.clone()),
+            Self::RabbitMq(broker) => Arc::new(broker.clone()),
+        }
+    }
+
+    pub(crate) fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         match self {
             Self::Memory(broker) => Arc::new(broker.clone()),
             Self::PubSub(broker) => Arc::new(broker.clone()),

@@ -11,6 +11,7 @@ mod crash;
 mod credentials;
 mod demo;
 mod dev;
+mod dlq;
 mod faults;
 mod keyed_crash;
 mod lifecycle;

@@ -1,7 +1,5 @@
 //! `hyperfleet replay repulse`: resources made due now.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use anyhow::{Context as _, bail};
 use hyperfleet_domain::Registry;
 use hyperfleet_event_store::EventStore;
@@ -11,6 +9,7 @@ use serde_json::json;
 
 use super::{Outcome, print_json};
 use crate::arguments::RepulseArguments;
+use crate::confirm::confirmed;
 use crate::selector;
 
 pub(super) async fn run(
@@ -22,7 +21,7 @@ pub(super) async fn run(
     let count = resource_view::count(store.pool(), &filter).await?;
     let is_json = arguments.database.is_json();
     let goes_on = !arguments.dry_run && count > 0;
-    if goes_on && !arguments.yes && !confirmed(count)? {
+    if goes_on && !arguments.yes && !confirmed(&format!("{count} resources would be made due"))? {
         bail!("nothing was made due");
     }
     let due = if goes_on {
@@ -84,15 +83,4 @@ fn filter(arguments: &RepulseArguments, registry: &Registry) -> anyhow::Result<F
         search,
         ..Filter::default()
     })
-}
-
-fn confirmed(count: u64) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        bail!("{count} resources would be made due; --yes does it without asking");
-    }
-    eprint!("make {count} resources due now? [y/N] ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
