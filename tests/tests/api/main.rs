@@ -39,6 +39,7 @@ mod replay;
 mod search_model;
 mod search_plans;
 mod search_texts;
+mod steady;
 mod tenant_isolation;
 mod time_travel;
 mod watch;
