@@ -52,7 +52,7 @@ impl Server {
     /// # Errors
     /// When it is not installed or does not come up.
     pub(crate) fn start() -> Result<Self> {
-        if let (Ok(host), Ok(management)) = (std::env::var(HOST), std::env::var(MANAGEMENT)) {
+        if let (Some(host), Some(management)) = (named(HOST), named(MANAGEMENT)) {
             return Ok(Self {
                 host,
                 management,
@@ -118,6 +118,15 @@ impl Drop for Server {
             let _ = child.wait();
         }
     }
+}
+
+/// A server that somebody else runs.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "chores have no configuration but their environment"
+)]
+fn named(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
 }
 
 fn accepts(host: &str) -> bool {

@@ -67,15 +67,9 @@ async fn dlq(url: &str, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-#[tokio::test]
-async fn events_that_were_given_up_on_rabbitmq_are_looked_after() {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let Some(server) = hyperfleet_test_support::rabbitmq() else {
-        return;
-    };
-    let url = server.url();
-    // Given three events that an adapter gave up, and a body that is no event
-    let broker = RabbitMqBroker::new(RabbitMqOptions::from_url(&url).unwrap());
+/// Three events that an adapter gave up, and a body that is no event.
+async fn with_dead_letters(url: &str) -> RabbitMqBroker {
+    let broker = RabbitMqBroker::new(RabbitMqOptions::from_url(url).unwrap());
     broker
         .declare(&Subscription::new(TOPIC, "dns"))
         .await
@@ -99,6 +93,17 @@ async fn events_that_were_given_up_on_rabbitmq_are_looked_after() {
     })
     .await;
     done.cancel();
+    broker
+}
+
+#[tokio::test]
+async fn events_that_were_given_up_on_rabbitmq_are_looked_after() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let Some(server) = hyperfleet_test_support::rabbitmq() else {
+        return;
+    };
+    let url = server.url();
+    let broker = with_dead_letters(&url).await;
     // Then they are listed with their reasons,
     let listed = dlq(&url, &["list"]).await;
     ended(

@@ -89,6 +89,30 @@ async fn a_partition_is_begun_before_the_newest_is_full() {
     );
 }
 
+/// Begins partitions, puts them aside and brings them back, over and over.
+async fn change(database: &TestDatabase) {
+    let (mut begun, mut carried) = (0, 0);
+    while begun < 5 || carried < 10 {
+        match partitions::keep_room(&database.pool, SIZE).await {
+            Ok(is_begun) => begun += u32::from(is_begun),
+            Err(PartitionError::Busy(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+        for partition in list(database).await {
+            let moved = if partition.is_archived {
+                partitions::restore(&database.pool, &partition.name).await
+            } else {
+                partitions::archive(&database.pool, &partition.name).await
+            };
+            match moved {
+                Ok(_) => carried += 1,
+                Err(PartitionError::Incomplete { .. } | PartitionError::Busy(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn writers_and_readers_go_on_while_partitions_come_and_go() {
     // Given writers on streams of their own, and a reader that follows the log
@@ -136,26 +160,7 @@ async fn writers_and_readers_go_on_while_partitions_come_and_go() {
     };
     // When partitions are begun, put aside and brought back all the time
     let change = async {
-        let (mut begun, mut carried) = (0, 0);
-        while begun < 5 || carried < 10 {
-            match partitions::keep_room(&database.pool, SIZE).await {
-                Ok(is_begun) => begun += u32::from(is_begun),
-                Err(PartitionError::Busy(_)) => {}
-                Err(error) => panic!("{error}"),
-            }
-            for partition in list(&database).await {
-                let moved = if partition.is_archived {
-                    partitions::restore(&database.pool, &partition.name).await
-                } else {
-                    partitions::archive(&database.pool, &partition.name).await
-                };
-                match moved {
-                    Ok(_) => carried += 1,
-                    Err(PartitionError::Incomplete { .. } | PartitionError::Busy(_)) => {}
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        }
+        change(&database).await;
         done.cancel();
     };
     let writers = async {
