@@ -23,6 +23,8 @@ use hyperfleet_event_store::{InlineProjection, Snapshot, StreamChange, StreamId}
 use serde::Deserialize as _;
 use sqlx::{PgConnection, Row};
 
+use crate::reconcile_queue::Priority;
+
 /// Writes the read models that must never be behind. See the module documentation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InlineProjector;
@@ -36,8 +38,8 @@ pub(crate) struct Change {
     pub(crate) existed: bool,
     /// Whether only liveness moves.
     pub(crate) is_quiet: bool,
-    /// Whether something happened that sentinels must hear of at once.
-    pub(crate) makes_due: bool,
+    /// How urgent what happened is, if sentinels must hear of it at once.
+    pub(crate) makes_due: Option<Priority>,
     /// The trace that its last event belongs to.
     pub(crate) traceparent: Option<String>,
 }
@@ -107,13 +109,15 @@ fn read_changes(changes: &[StreamChange]) -> Result<Vec<Change>, sqlx::Error> {
         if change.stream.aggregate_type != crate::AGGREGATE_TYPE {
             continue;
         }
-        let mut events = change.events.iter();
+        let events = change.events.iter();
         read.push(Change {
             resource: Resource::deserialize(state).map_err(unwritable)?,
             version: i64::try_from(change.version).map_err(unwritable)?,
             existed: change.previous_version > 0,
             is_quiet: change.events.is_empty(),
-            makes_due: events.any(|event| queue_rows::is_urgent(&event.event_type)),
+            makes_due: events
+                .filter_map(|event| queue_rows::priority(&event.event_type))
+                .min(),
             traceparent: traceparent(change),
         });
     }

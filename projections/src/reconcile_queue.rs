@@ -6,8 +6,13 @@
 //! - A change of the resource that matters makes its row due at once and ends the claim on it.
 //!   Completing an ended claim records the publication but leaves the row due: no change is lost
 //!   between claiming and completing.
+//! - Due rows are claimed by [`Priority`], and the longest waiting first within one.
+//! - No statement reads rows that are neither due nor named by their ids.
 //! - All times are the database's. Replicas with different clocks agree, and a delay is a duration
 //!   from now.
+
+#[cfg(test)]
+mod plans;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +25,31 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::resource_view::read_state;
+
+/// Which of the due rows goes first, the most urgent one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// A resource is new, has a new generation or is to be deleted.
+    Generation,
+    /// Something else about it changed, such as a condition.
+    Change,
+    /// It has not got where it should be.
+    Retry,
+    /// All is well; this is to make sure.
+    Refresh,
+}
+
+impl Priority {
+    /// As the queue stores it.
+    pub(crate) const fn stored(self) -> i16 {
+        match self {
+            Self::Generation => 0,
+            Self::Change => 1,
+            Self::Retry => 2,
+            Self::Refresh => 3,
+        }
+    }
+}
 
 /// Which due rows to claim.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +69,8 @@ pub struct ClaimRequest {
 pub struct Claim {
     resource_id: String,
     token: Uuid,
+    /// When others may claim the row.
+    until: DateTime<Utc>,
 }
 
 impl Claim {
@@ -80,41 +112,49 @@ pub struct Completion {
     pub attempt: i32,
     /// How long from now the resource is due again.
     pub next_due_in: Duration,
+    /// How urgent it is then.
+    pub next_priority: Priority,
 }
 
-/// How much work waits, per kind.
-#[derive(Clone, Debug, PartialEq)]
+/// How much work of a kind waits.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Depth {
-    /// The kind.
-    pub kind: String,
-    /// Live resources.
-    pub total: i64,
-    /// Rows that are due and not claimed.
+    /// Rows that are due and not claimed; of each priority, [`COUNTED_ROWS`] are counted at most.
     pub due: i64,
-    /// Rows that a sentinel holds.
-    pub claimed: i64,
     /// How long the oldest of the due rows has been waiting, in seconds.
     pub oldest_due_seconds: f64,
 }
 
+/// Of each priority, how many due rows [`depth`] counts, so that a backlog does not make measuring it
+/// expensive.
+pub const COUNTED_ROWS: u32 = 10_000;
+
+/// Priorities are looked at one after the other, and the outer limit ends that as soon as it has enough, so
+/// no row is locked that is not claimed.
 const CLAIM: &str = "
 WITH due AS (
-    SELECT resource_id FROM reconcile_queue
-    WHERE kind = $1 AND due_time <= now() AND (claimed_until IS NULL OR claimed_until <= now())
-      AND labels @> $2
-    ORDER BY due_time
+    SELECT first.resource_id
+    FROM unnest('{0,1,2,3}'::smallint[]) AS class (priority)
+    CROSS JOIN LATERAL (
+        SELECT queue.resource_id FROM reconcile_queue queue
+        WHERE queue.kind = $1 AND queue.priority = class.priority AND queue.due_time <= now()
+          AND (queue.claimed_until IS NULL OR queue.claimed_until <= now())
+          AND queue.labels @> $2
+        ORDER BY queue.due_time
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    ) AS first
     LIMIT $3
-    FOR UPDATE SKIP LOCKED
 )
 UPDATE reconcile_queue queue
 SET claimed_until = now() + make_interval(secs => $4), claim_token = gen_random_uuid()
 FROM due
 WHERE queue.resource_id = due.resource_id
 RETURNING queue.resource_id, queue.attempt, queue.last_published_generation,
-          queue.last_published_time, queue.due_time, queue.claim_token, queue.traceparent,
-          now() AS claimed_time";
+          queue.last_published_time, queue.due_time, queue.claim_token, queue.claimed_until,
+          queue.priority, queue.traceparent, now() AS claimed_time";
 
-/// Claims due rows, the longest waiting first.
+/// Claims due rows, the most urgent first, and of these the longest waiting.
 ///
 /// # Errors
 /// When the database cannot answer, or a row's resource cannot be read.
@@ -142,14 +182,15 @@ pub async fn claim(pool: &PgPool, request: &ClaimRequest) -> Result<Vec<DueResou
         let state = read_state(&id, &row)?;
         states.insert(id, state);
     }
-    let mut due = Vec::with_capacity(rows.len());
+    let mut due: Vec<(i16, DueResource)> = Vec::with_capacity(rows.len());
     for row in rows {
         let resource_id: String = row.try_get("resource_id")?;
         // Removed since it was claimed, and its row with it.
         let Some(resource) = states.remove(&resource_id) else {
             continue;
         };
-        due.push(DueResource {
+        let priority = row.try_get("priority")?;
+        let due_resource = DueResource {
             resource,
             attempt: row.try_get("attempt")?,
             last_published_generation: row.try_get("last_published_generation")?,
@@ -160,46 +201,57 @@ pub async fn claim(pool: &PgPool, request: &ClaimRequest) -> Result<Vec<DueResou
             claim: Claim {
                 resource_id,
                 token: row.try_get("claim_token")?,
+                until: row.try_get("claimed_until")?,
             },
-        });
+        };
+        due.push((priority, due_resource));
     }
-    due.sort_by_key(|row| row.due_time);
-    Ok(due)
+    due.sort_by_key(|(priority, row)| (*priority, row.due_time));
+    Ok(due.into_iter().map(|(_, row)| row).collect())
 }
 
 /// Rows are locked in the order of ids, as appends do, so that neither waits for the other in a
 /// circle.
 const COMPLETE: &str = "
 WITH locked AS (
-    SELECT resource_id FROM reconcile_queue WHERE resource_id = ANY($1)
+    SELECT resource_id, claim_token FROM reconcile_queue WHERE resource_id = ANY($1)
     ORDER BY resource_id FOR UPDATE
 )
 UPDATE reconcile_queue queue
 SET last_published_generation =
-        COALESCE(done.published_generation, queue.last_published_generation),
+        GREATEST(done.published_generation, queue.last_published_generation),
     last_published_time = CASE WHEN done.published_generation IS NULL
         THEN queue.last_published_time ELSE now() END,
     attempt = CASE WHEN queue.claim_token = done.token THEN done.attempt ELSE queue.attempt END,
     due_time = CASE WHEN queue.claim_token = done.token
         THEN now() + make_interval(secs => done.delay) ELSE queue.due_time END,
+    priority = CASE WHEN queue.claim_token = done.token
+        THEN done.priority ELSE queue.priority END,
     claimed_until = CASE WHEN queue.claim_token = done.token
         THEN NULL ELSE queue.claimed_until END,
     claim_token = CASE WHEN queue.claim_token = done.token
         THEN NULL ELSE queue.claim_token END,
     traceparent = CASE WHEN queue.claim_token = done.token THEN NULL ELSE queue.traceparent END
 FROM locked
-JOIN UNNEST($1::text[], $2::uuid[], $3::integer[], $4::integer[], $5::float8[])
-    AS done (resource_id, token, published_generation, attempt, delay) USING (resource_id)
-WHERE queue.resource_id = locked.resource_id";
+JOIN UNNEST($1::text[], $2::uuid[], $3::integer[], $4::integer[], $5::float8[], $6::smallint[],
+            $7::timestamptz[])
+    AS done (resource_id, token, published_generation, attempt, delay, priority, until)
+    USING (resource_id)
+WHERE queue.resource_id = locked.resource_id
+RETURNING done.published_generation IS NOT NULL AND done.until <= now()
+    AND locked.claim_token IS DISTINCT FROM done.token AS fenced";
 
 /// Records what became of claimed rows and when they are due again. A row that changed meanwhile
 /// stays due; one whose resource is gone is skipped.
 ///
+/// Returns how many completions were fenced: they tell of a publish under a claim that had run out and no
+/// longer stands, so that somebody else may have published the same. The schedule is not theirs to set.
+///
 /// # Errors
 /// When the database cannot answer.
-pub async fn complete(pool: &PgPool, completions: &[Completion]) -> Result<(), Error> {
+pub async fn complete(pool: &PgPool, completions: &[Completion]) -> Result<usize, Error> {
     if completions.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let ids: Vec<&str> = completions
         .iter()
@@ -215,15 +267,22 @@ pub async fn complete(pool: &PgPool, completions: &[Completion]) -> Result<(), E
         .iter()
         .map(|done| done.next_due_in.as_secs_f64())
         .collect();
-    sqlx::query(COMPLETE)
+    let priorities: Vec<i16> = completions
+        .iter()
+        .map(|done| done.next_priority.stored())
+        .collect();
+    let ends: Vec<DateTime<Utc>> = completions.iter().map(|done| done.claim.until).collect();
+    let fenced: Vec<bool> = sqlx::query_scalar(COMPLETE)
         .bind(ids)
         .bind(tokens)
         .bind(generations)
         .bind(attempts)
         .bind(delays)
-        .execute(pool)
+        .bind(priorities)
+        .bind(ends)
+        .fetch_all(pool)
         .await?;
-    Ok(())
+    Ok(fenced.into_iter().filter(|fenced| *fenced).count())
 }
 
 const RELEASE: &str = "
@@ -256,50 +315,34 @@ pub async fn release(pool: &PgPool, claims: &[Claim], retry_in: Duration) -> Res
     Ok(())
 }
 
-/// How much work waits, per kind.
-///
-/// # Errors
-/// When the database cannot answer.
-pub async fn depth(pool: &PgPool) -> Result<Vec<Depth>, Error> {
-    let rows = sqlx::query(
-        "SELECT kind,
-                count(*) AS total,
-                count(*) FILTER (WHERE claimed_until > now()) AS claimed,
-                count(*) FILTER (WHERE due_time <= now()
-                    AND (claimed_until IS NULL OR claimed_until <= now())) AS due,
-                COALESCE(max(EXTRACT(EPOCH FROM now() - due_time)) FILTER (WHERE due_time <= now()
-                    AND (claimed_until IS NULL OR claimed_until <= now())), 0)::float8
-                    AS oldest_due_seconds
-         FROM reconcile_queue GROUP BY kind ORDER BY kind",
-    )
-    .fetch_all(pool)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Depth {
-                kind: row.try_get("kind")?,
-                total: row.try_get("total")?,
-                due: row.try_get("due")?,
-                claimed: row.try_get("claimed")?,
-                oldest_due_seconds: row.try_get("oldest_due_seconds")?,
-            })
-        })
-        .collect()
-}
+const DEPTH: &str = "
+SELECT COALESCE(sum(waiting.due), 0)::bigint AS due,
+       COALESCE(EXTRACT(EPOCH FROM now() - min(waiting.oldest)), 0)::float8 AS oldest_due_seconds
+FROM unnest('{0,1,2,3}'::smallint[]) AS class (priority)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS due, min(due_time) AS oldest
+    FROM (
+        SELECT queue.due_time FROM reconcile_queue queue
+        WHERE queue.kind = $1 AND queue.priority = class.priority AND queue.due_time <= now()
+          AND (queue.claimed_until IS NULL OR queue.claimed_until <= now())
+        ORDER BY queue.due_time
+        LIMIT $2
+    ) AS first
+) AS waiting";
 
-/// How long until the next row of `kind` is due and free; `None` when the kind has no rows.
-/// Zero when one is due now.
+/// How much work of a kind waits. Reads due rows only, and no more than [`COUNTED_ROWS`] of each priority
+/// that no sentinel holds.
 ///
 /// # Errors
 /// When the database cannot answer.
-pub async fn next_due_in(pool: &PgPool, kind: &str) -> Result<Option<Duration>, Error> {
-    let seconds: Option<f64> = sqlx::query_scalar(
-        "SELECT EXTRACT(EPOCH FROM min(GREATEST(due_time, COALESCE(claimed_until, due_time)))
-                - now())::float8
-         FROM reconcile_queue WHERE kind = $1",
-    )
-    .bind(kind)
-    .fetch_one(pool)
-    .await?;
-    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+pub async fn depth(pool: &PgPool, kind: &str) -> Result<Depth, Error> {
+    let row = sqlx::query(DEPTH)
+        .bind(kind)
+        .bind(i64::from(COUNTED_ROWS))
+        .fetch_one(pool)
+        .await?;
+    Ok(Depth {
+        due: row.try_get("due")?,
+        oldest_due_seconds: row.try_get("oldest_due_seconds")?,
+    })
 }

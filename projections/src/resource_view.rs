@@ -371,7 +371,7 @@ pub async fn make_due(pool: &PgPool, filter: &Filter) -> Result<u64, Error> {
              ORDER BY resource_id FOR UPDATE
          )
          UPDATE reconcile_queue AS queue SET due_time = LEAST(due_time, now()), attempt = 0,
-             claimed_until = NULL, claim_token = NULL
+             priority = LEAST(priority, 1), claimed_until = NULL, claim_token = NULL
          FROM locked WHERE queue.resource_id = locked.resource_id"
     );
     let updated = binds.query(&sql).execute(pool).await?;

@@ -28,6 +28,7 @@ pub struct MetricFamilies {
     cycle_duration: HistogramVec,
     queue_errors: IntCounterVec,
     broker_errors: IntCounterVec,
+    fenced: IntCounterVec,
     last_cycle: GaugeVec,
     publish_lag: HistogramVec,
 }
@@ -42,7 +43,8 @@ impl MetricFamilies {
             pending: gauge(
                 registry,
                 "pending_resources",
-                "Resources of the kind that are due and wait for a sentinel, whatever its selector.",
+                "Resources of the kind that are due and wait for a sentinel, whatever its selector; of each \
+                 priority, 10000 are counted at most.",
             )?,
             oldest_due: gauge(
                 registry,
@@ -81,6 +83,13 @@ impl MetricFamilies {
                 "Events that were not, or not certainly, published; error_type is publish_error.",
                 "error_type",
             )?,
+            fenced: {
+                let help = "Events published under a claim that had run out and was no longer the \
+                            sentinel's: it stood still, and another one may have published the same.";
+                let family = IntCounterVec::new(options("fenced_total", help), &LABELS)?;
+                registry.register(Box::new(family.clone()))?;
+                family
+            },
             last_cycle: gauge(
                 registry,
                 "last_successful_poll_timestamp_seconds",
@@ -210,6 +219,16 @@ impl SentinelMetrics {
                 .broker_errors
                 .with_label_values(&labels)
                 .inc();
+        }
+    }
+
+    pub(crate) fn fenced(&self, count: usize) {
+        if let Some(recorder) = &self.recorder {
+            let family = recorder
+                .families
+                .fenced
+                .with_label_values(&recorder.labels());
+            family.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
         }
     }
 

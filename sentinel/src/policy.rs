@@ -24,6 +24,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hyperfleet_projections::reconcile_queue::Priority;
 use serde_json::Value;
 
 use crate::{ConfigError, SentinelConfig};
@@ -53,6 +54,8 @@ pub struct Decision {
     /// When to look at the resource again, if it does not change before. After a publish this holds once
     /// it was confirmed.
     pub next_due: DateTime<Utc>,
+    /// How urgent that look is, compared with what else is due by then.
+    pub next_priority: Priority,
     /// What went wrong while evaluating, for logs only.
     pub warning: Option<String>,
 }

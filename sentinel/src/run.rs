@@ -41,7 +41,7 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(250);
 /// Ceiling of the pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How often the depth of the queue is measured, which reads all of it.
+/// How often the depth of the queue is measured.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// From this age on, a resource that is due is taken for one that no sentinel selects.
@@ -224,8 +224,8 @@ impl Sentinel {
     }
 
     async fn measure_depth(&self) {
-        let depths = match reconcile_queue::depth(&self.options.pool).await {
-            Ok(depths) => depths,
+        let depth = match reconcile_queue::depth(&self.options.pool, &self.request.kind).await {
+            Ok(depth) => depth,
             Err(error) => {
                 self.options.metrics.queue_failed("fetch_error");
                 tracing::warn!(
@@ -235,8 +235,7 @@ impl Sentinel {
                 return;
             }
         };
-        let depth = depths.iter().find(|depth| depth.kind == self.request.kind);
-        let (due, oldest) = depth.map_or((0, 0.0), |depth| (depth.due, depth.oldest_due_seconds));
+        let (due, oldest) = (depth.due, depth.oldest_due_seconds);
         #[expect(clippy::cast_precision_loss, reason = "no fleet has 2^52 resources")]
         self.options.metrics.queue_depth(due as f64, oldest);
         if oldest > OVERDUE_SECONDS {

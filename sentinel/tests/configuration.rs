@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use hyperfleet_projections::reconcile_queue::Priority;
 use hyperfleet_sentinel::config::{ClaimConfig, LabelSelector};
 use hyperfleet_sentinel::policy::{AfterChange, DecisionConfig, Interval, Policy, RuleConfig};
 use hyperfleet_sentinel::{Payload, SentinelConfig};
@@ -123,6 +124,10 @@ policy:
     interval: 15m
     jitter: 0.2
     after_change: wait
+  - name: never
+    when: "false"
+    interval: 1m
+    priority: change
 "#,
     )
     .unwrap();
@@ -145,6 +150,12 @@ policy:
     assert_eq!(
         (rules[1].jitter, rules[1].after_change),
         (0.2, AfterChange::Wait)
+    );
+    // A rule that names no priority has that of its interval
+    let priorities: Vec<_> = rules.iter().map(|rule| rule.priority).collect();
+    assert_eq!(
+        priorities,
+        [Priority::Retry, Priority::Refresh, Priority::Change]
     );
     assert_eq!(
         config.message_data["nested"],
@@ -200,6 +211,10 @@ fn what_cannot_be_read_is_refused() {
         (
             "policy: [{name: a, when: 'true', interval: soon}]",
             "policy[0].interval: \"soon\" is",
+        ),
+        (
+            "policy: [{name: a, when: 'true', interval: 1m, priority: urgent}]",
+            "cannot be read",
         ),
         (
             "resource_selector: [{label: a, value: [1]}]",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hyperfleet_projections::reconcile_queue::Priority;
 use hyperfleet_sentinel::policy::{
     AfterChange, Decision, DecisionConfig, Interval, MessageDecisionConfig, ParamConfig, Policy,
     RuleConfig, Schedule,
@@ -60,6 +61,7 @@ fn publish(reason: &'static str, next_due: TimeDelta) -> Decision {
         publish: true,
         reason: reason.into(),
         next_due: now() + next_due,
+        next_priority: Priority::Retry,
         warning: None,
     }
 }
@@ -70,6 +72,7 @@ fn wait(next_due: TimeDelta) -> Decision {
         publish: false,
         reason,
         next_due: now() + next_due,
+        next_priority: Priority::Retry,
         warning: None,
     }
 }
@@ -96,11 +99,14 @@ fn waiting(generation: i64, observed: i64) -> Value {
 fn check(cases: Vec<(&str, Value, Schedule, Decision)>) {
     let policy = without_jitter();
     for (given, resource, schedule, expected) in cases {
-        assert_eq!(
-            policy.decide(&resource, now(), &schedule),
-            expected,
-            "given {given}"
-        );
+        let decided = policy.decide(&resource, now(), &schedule);
+        // What it yields to is the business of a test of its own
+        let next_priority = expected.next_priority;
+        let decided = Decision {
+            next_priority,
+            ..decided
+        };
+        assert_eq!(decided, expected, "given {given}");
     }
 }
 
@@ -231,6 +237,7 @@ fn rules_of_ones_own() {
         interval: Interval::Fixed(Duration::from_secs(seconds)),
         jitter: 0.0,
         after_change,
+        priority: Priority::Retry,
     };
     let policy = Policy::compile(&config(DecisionConfig::Rules(vec![
         rule(
@@ -272,6 +279,28 @@ fn rules_of_ones_own() {
         (false, "no rule applies")
     );
     assert_eq!(decision.next_due, now() + TimeDelta::minutes(1));
+}
+
+#[test]
+fn a_look_is_as_urgent_as_its_rule() {
+    // Given the default policy: what is reconciled is refreshed, the rest is retried
+    let policy = without_jitter();
+    let event = published(1, 1, seconds(1));
+    for (resource, expected) in [
+        (done(1, 1), Priority::Refresh),
+        (waiting(1, 1), Priority::Retry),
+    ] {
+        // Then both when an event is published and when it is too early for one
+        for schedule in [Schedule::default(), event] {
+            let decision = policy.decide(&resource, now(), &schedule);
+            assert_eq!(decision.next_priority, expected, "{decision:?}");
+        }
+    }
+    // And what a message decision looks at again may be in need of a retry
+    let message = config(DecisionConfig::Message(shipped_decision()));
+    let policy = Policy::compile(&message).expect("a policy");
+    let decision = policy.decide(&done(1, 1), now(), &event);
+    assert_eq!(decision.next_priority, Priority::Retry);
 }
 
 /// The rules that existing sentinels ship with.

@@ -164,7 +164,7 @@ pub async fn timelines(
         timeline.states.push(PastState {
             recorded_at: row.try_get("recorded_at")?,
             resource: before.unwrap_or_default().evolve(&event),
-            makes_due: queue_rows::is_urgent(event_type),
+            makes_due: queue_rows::priority(event_type).is_some(),
         });
     }
     timelines.retain(|timeline| {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyperfleet_projections::reconcile_queue::Priority;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -149,6 +150,7 @@ struct RuleSection {
     after_change: AfterChangeSection,
     #[serde(default)]
     jitter: f64,
+    priority: Option<PrioritySection>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,6 +174,14 @@ enum AfterChangeSection {
     #[default]
     Publish,
     Wait,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PrioritySection {
+    Change,
+    Retry,
+    Refresh,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -278,6 +288,12 @@ impl RuleSection {
             after_change: match self.after_change {
                 AfterChangeSection::Publish => AfterChange::Publish,
                 AfterChangeSection::Wait => AfterChange::Wait,
+            },
+            priority: match self.priority {
+                Some(PrioritySection::Change) => Priority::Change,
+                Some(PrioritySection::Retry) => Priority::Retry,
+                Some(PrioritySection::Refresh) => Priority::Refresh,
+                None => interval.usual_priority(),
             },
         })
     }

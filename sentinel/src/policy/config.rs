@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hyperfleet_projections::reconcile_queue::Priority;
+
 /// How a sentinel decides.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DecisionConfig {
@@ -25,6 +27,18 @@ pub struct RuleConfig {
     pub jitter: f64,
     /// Whether a change of the resource other than a new generation is a reason to publish at once.
     pub after_change: AfterChange,
+    /// What the rule's repeated events yield to when more is due than can be published.
+    pub priority: Priority,
+}
+
+impl Interval {
+    /// The priority of a rule that names none: what backs off is being retried, the rest refreshed.
+    pub const fn usual_priority(self) -> Priority {
+        match self {
+            Self::Fixed(_) => Priority::Refresh,
+            Self::Exponential { .. } => Priority::Retry,
+        }
+    }
 }
 
 /// Time between two events.
@@ -83,6 +97,7 @@ impl RuleConfig {
                 interval: Interval::Fixed(Duration::from_mins(30)),
                 jitter: 0.1,
                 after_change: AfterChange::Wait,
+                priority: Priority::Refresh,
             },
             Self {
                 name: "not_reconciled".to_owned(),
@@ -94,6 +109,7 @@ impl RuleConfig {
                 },
                 jitter: 0.1,
                 after_change: AfterChange::Publish,
+                priority: Priority::Retry,
             },
         ]
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cel::Value as CelValue;
 use chrono::{DateTime, Utc};
+use hyperfleet_projections::reconcile_queue::Priority;
 use serde_json::Value;
 
 use super::config::MessageDecisionConfig;
@@ -73,6 +74,7 @@ impl MessageDecision {
             publish,
             reason: Cow::Borrowed(reason),
             next_due: after(now, self.interval),
+            next_priority: Priority::Retry,
             warning,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cel::Value as CelValue;
 use chrono::{DateTime, Utc};
+use hyperfleet_projections::reconcile_queue::Priority;
 use serde_json::Value;
 
 use super::config::{AfterChange, Interval, RuleConfig};
@@ -89,6 +90,7 @@ impl Rules {
                 publish: false,
                 reason: Cow::Borrowed("no rule applies"),
                 next_due: after(now, RECHECK),
+                next_priority: Priority::Refresh,
                 warning,
             },
         }
@@ -108,6 +110,7 @@ impl Rule {
                 publish: true,
                 reason,
                 next_due: after(now, interval),
+                next_priority: self.config.priority,
                 warning: None,
             }
         };
@@ -128,6 +131,7 @@ impl Rule {
             publish: false,
             reason: Cow::Borrowed("not due yet"),
             next_due: due,
+            next_priority: self.config.priority,
             warning: None,
         }
     }

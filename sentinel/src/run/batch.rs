@@ -80,8 +80,9 @@ impl Sentinel {
             outcome = Outcome::Failed;
         }
         let pool = &self.options.pool;
+        let completed = reconcile_queue::complete(pool, &completions).await;
         for settled in [
-            reconcile_queue::complete(pool, &completions).await,
+            completed.map(|fenced| self.report_fenced(fenced)),
             reconcile_queue::release(pool, &failed, RETRY_IN).await,
             reconcile_queue::release(pool, &not_begun, Duration::ZERO).await,
         ] {
@@ -95,6 +96,20 @@ impl Sentinel {
             }
         }
         outcome
+    }
+
+    /// This process stood still for longer than its claims lasted. Others have taken over.
+    fn report_fenced(&self, fenced: usize) {
+        if fenced == 0 {
+            return;
+        }
+        self.options.metrics.fenced(fenced);
+        tracing::warn!(
+            sentinel = self.options.config.name,
+            count = fenced,
+            "events published under claims that had run out: adapters may hear twice of the same; if this \
+             process was not stopped, raise claims.visibility_timeout or lower claims.batch_size"
+        );
     }
 
     async fn handle_row(&self, row: DueResource, claimed: Instant) -> Row {
@@ -130,12 +145,14 @@ impl Sentinel {
                 published_generation: None,
                 attempt: row.attempt,
                 next_due_in,
+                next_priority: decision.next_priority,
             });
         }
         let completed = Completion {
             published_generation: Some(row.resource.generation),
             attempt: row.attempt.saturating_add(1),
             next_due_in,
+            next_priority: decision.next_priority,
             claim: row.claim.clone(),
         };
         if planted(PULSE_MARKED_BEFORE_CONFIRM) {

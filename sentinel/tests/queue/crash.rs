@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyperfleet_sentinel::SentinelMetrics;
+use hyperfleet_sentinel::{MetricFamilies, SentinelMetrics};
+use hyperfleet_test_support::eventually;
+use prometheus::Registry;
 
-use crate::support::{Fleet, Gate, Sentinel, Stop, Topic, config};
+use crate::support::{DEADLINE, Fleet, Gate, Sentinel, Stop, Topic, config};
 
 #[tokio::test]
 async fn a_sentinel_killed_before_publishing_loses_nothing() {
@@ -114,4 +116,38 @@ async fn no_generation_is_missed_while_sentinels_and_writers_race() {
         "only the repetition, after {took:?}, brought the last"
     );
     drop(sentinels);
+}
+
+#[tokio::test]
+async fn a_sentinel_that_stood_still_is_told_from_the_others() {
+    // Given a sentinel that stands still after publishing, until another one has taken over
+    let fleet = Fleet::empty().await;
+    fleet.set("c1", 1, &[]).await;
+    let mut topic = Topic::subscribed().await;
+    let gate = Gate::new(topic.broker.clone(), Stop::After);
+    let registry = Registry::new();
+    let families = MetricFamilies::register(&registry).unwrap();
+    let metrics = families.sentinel("1.2.3", "clusters", "all");
+    let publisher = Arc::<Gate>::clone(&gate);
+    let _still = Sentinel::start_with(&fleet, publisher, config(), metrics);
+    gate.reached().await;
+    assert_eq!(topic.next_subject().await, ("c1".to_owned(), 1));
+    let _other = Sentinel::start(&fleet, Arc::new(topic.broker.clone()));
+    assert_eq!(topic.next_subject().await, ("c1".to_owned(), 1));
+    eventually(DEADLINE, "the other one completes", async || {
+        fleet.claimed().await == 0 && fleet.due().await == 0
+    })
+    .await;
+    // When it goes on
+    gate.permits.add_permits(10);
+    // Then its publish is counted, and brings nothing more
+    eventually(DEADLINE, "the late publish is counted", async || {
+        registry.gather().iter().any(|family| {
+            let metric = family.get_metric().first();
+            let count = metric.map(|metric| metric.get_counter().get_value());
+            family.name() == "hyperfleet_sentinel_fenced_total" && count == Some(1.0)
+        })
+    })
+    .await;
+    topic.expect_quiet().await;
 }

@@ -189,7 +189,7 @@ pub(super) fn change(folded: Folded, known: &BTreeMap<String, Resource>) -> Chan
         version,
         existed: true,
         is_quiet: true,
-        makes_due: false,
+        makes_due: None,
         traceparent: None,
     }
 }
