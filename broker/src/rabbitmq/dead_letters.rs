@@ -3,11 +3,14 @@
 //! Looking takes messages without settling them, and gives them back by closing the channel: they keep their
 //! place, and a crash in between loses none.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicAckOptions, BasicGetOptions, QueuePurgeOptions};
 use lapin::{BasicProperties, Channel};
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, sleep};
 
 use super::link::{failed, short};
 use super::topology::{Queues, depth};
@@ -27,7 +30,13 @@ const RETURNS: &str = "x-delivery-count";
 const LONGEST_REASON: usize = 1024;
 
 /// How long looking may take.
-const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long what was looked at may take to come back, where one dead letter is wanted.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two attempts; also how long a list waits for more.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The properties of an event as a dead letter.
 pub(super) fn properties(
@@ -111,13 +120,26 @@ impl Look {
         Ok(Some((message, letter)))
     }
 
+    /// As [`Self::next`], but waits for a moment before it says that there is nothing more: what somebody looked
+    /// at just before comes back a little later than their channel ends.
+    async fn next_or_late(
+        &mut self,
+        patience: Duration,
+    ) -> Result<Option<(Message, DeadLetter)>, DeadLetterError> {
+        let begun = Instant::now();
+        loop {
+            let next = self.next().await?;
+            if next.is_some() || begun.elapsed() > patience {
+                return Ok(next);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
     async fn find(&mut self, id: &str) -> Result<(Message, DeadLetter), DeadLetterError> {
-        let count = depth(&self.channel, &self.queues.dead_letters).await;
-        for _ in 0..count.map_err(unavailable)? {
-            match self.next().await? {
-                Some(found) if found.1.dead_letter_id == id => return Ok(found),
-                Some(_) => {}
-                None => break,
+        while let Some(found) = self.next_or_late(PATIENCE).await? {
+            if found.1.dead_letter_id == id {
+                return Ok(found);
             }
         }
         Err(DeadLetterError::UnknownDeadLetter {
@@ -188,7 +210,7 @@ impl DeadLetters for RabbitMqBroker {
         let mut look = self.look(topic, subscription_id).await?;
         let mut letters = Vec::new();
         while letters.len() < limit {
-            match look.next().await? {
+            match look.next_or_late(PAUSE).await? {
                 Some((_, letter)) => letters.push(letter),
                 None => break,
             }
