@@ -5,6 +5,7 @@ use std::time::Instant;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt as _, stream};
 use hyperfleet_domain::Registry;
+use hyperfleet_runtime::Clock as _;
 use hyperfleet_tests::app::{Report, TestApp};
 use sqlx::Row as _;
 
@@ -75,16 +76,15 @@ async fn an_hour_of_reports_without_news_adds_no_event() {
         .buffer_unordered(PARALLEL)
         .collect()
         .await;
-    let end = app.seconds_ago(60);
-    let start = end - TimeDelta::hours(1);
-    report_all(&app, &ids, &adapters, start).await;
+    let end = app.clock.now() + TimeDelta::hours(1);
+    report_all(&app, &ids, &adapters, app.clock.now()).await;
     let before = sizes(&app).await;
     // When an hour passes in which nothing changes
     let begun = Instant::now();
-    let (mut time, mut rounds) = (start, 0);
-    while time < end {
-        time += INTERVAL;
-        report_all(&app, &ids, &adapters, time).await;
+    let mut rounds = 0;
+    while app.clock.now() < end {
+        app.clock.advance(INTERVAL);
+        report_all(&app, &ids, &adapters, app.clock.now()).await;
         rounds += 1;
     }
     let reports = rounds * ids.len() * adapters.len();
