@@ -10,6 +10,7 @@ mod credentials;
 mod error;
 pub mod event_stream;
 mod history;
+mod resuming;
 mod send;
 mod watch;
 
@@ -21,7 +22,7 @@ use serde::Serialize;
 pub use self::credentials::Credentials;
 pub use self::error::Error;
 pub use self::history::{HistoryLines, HistoryOf};
-pub use self::watch::{Watch, WatchEvent, WatchOptions};
+pub use self::watch::{HistoryWatch, HistoryWatchEvent, Watch, WatchEvent, WatchOptions};
 use crate::{
     AdapterStatus, AdapterStatusCreateRequest, AdapterStatusList, ForceDeleteRequest, Resource,
     ResourceCreateRequest, ResourceList, ResourcePatchRequest, VersionDocument,
@@ -132,7 +133,7 @@ impl Client {
         };
         let setup = |source| Error::Setup { source };
         let http = builder().timeout(REQUEST_TIMEOUT).build().map_err(setup)?;
-        let watching = builder().read_timeout(watch::SILENCE).build();
+        let watching = builder().read_timeout(resuming::SILENCE).build();
         Ok(Self {
             http,
             watching: watching.map_err(setup)?,

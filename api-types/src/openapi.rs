@@ -26,7 +26,7 @@ use crate::{
 const JSON: &str = "application/json";
 
 /// Media type of watches.
-const EVENT_STREAM: &str = "text/event-stream";
+pub const EVENT_STREAM: &str = "text/event-stream";
 
 /// Name of the security scheme.
 const BEARER: &str = "bearer";
@@ -221,16 +221,18 @@ impl Operation {
         self,
         status: u16,
         schema: &str,
-        media_type: &str,
+        media_types: &[&str],
         description: &str,
     ) -> Self {
-        let text = ContentBuilder::new()
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-            .build();
-        let response = ResponseBuilder::new()
+        let mut response = ResponseBuilder::new()
             .description(description)
-            .content(JSON, content(schema))
-            .content(media_type, text);
+            .content(JSON, content(schema));
+        for media_type in media_types {
+            let text = ContentBuilder::new()
+                .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+                .build();
+            response = response.content(*media_type, text);
+        }
         Self(self.0.response(status.to_string(), response))
     }
 

@@ -17,6 +17,7 @@ mod select;
 
 use chrono::{DateTime, Utc};
 use hyperfleet_api_types::HistoryEntry;
+use hyperfleet_domain::resource::Resource;
 use hyperfleet_runtime::http::TenantScope;
 use sqlx::PgPool;
 
@@ -61,6 +62,18 @@ impl Filter {
             || self.name.is_some()
             || !self.labels.is_empty()
             || !self.scope.is_everything()
+    }
+
+    /// Whether it can let through events of this resource, as far as the resource itself tells by what
+    /// never changes about it.
+    pub(crate) fn may_have(&self, resource: &Resource) -> bool {
+        let is = |asked: &Option<String>, actual: &str| {
+            asked.as_deref().is_none_or(|asked| asked == actual)
+        };
+        is(&self.resource_id, &resource.id)
+            && is(&self.kind, &resource.kind)
+            && is(&self.name, &resource.name)
+            && self.scope.sees(&resource.tenancy)
     }
 }
 

@@ -18,6 +18,7 @@
 mod change;
 mod feed;
 mod frame;
+mod history;
 mod hub;
 mod metrics;
 mod options;
@@ -33,4 +34,4 @@ pub use self::hub::WatchHub;
 pub use self::options::WatchOptions;
 pub(crate) use self::places::Full;
 pub(crate) use self::selection::Selection;
-pub(crate) use self::watcher::{Opening, Refused, Start, Watcher};
+pub(crate) use self::watcher::{HistoryOpening, Opening, Refused, Request, Start, Watcher};

@@ -21,7 +21,7 @@ pub enum HistoryOf<'a> {
 }
 
 impl HistoryOf<'_> {
-    fn path(&self) -> Vec<&str> {
+    pub(super) fn path(&self) -> Vec<&str> {
         match self {
             Self::Fleet => vec!["history"],
             Self::Resource(collection, id) => collection.path(&[id, "history"]),

@@ -7,23 +7,13 @@
 //!   anew and says so first ([`WatchEvent::Restarted`]);
 //! - what cannot be mended by trying again is an error, and so is a server that was never reached.
 
-use std::time::Duration;
-
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::event_stream::{EventParser, ServerEvent};
-use super::{Client, Collection, Error, send};
-use crate::problem::codes;
-use crate::{Problem, Resource};
-
-/// How long nothing may come: some intervals of the server's bookmarks.
-pub(super) const SILENCE: Duration = Duration::from_mins(1);
-
-/// First and longest pause before another connection; it doubles in between.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+use super::event_stream::ServerEvent;
+use super::history::HistoryOf;
+use super::resuming::{Received, ResumingStream};
+use super::{Client, Collection, Error};
+use crate::{HistoryEntry, HistoryItem, Resource};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,26 +50,25 @@ pub struct WatchOptions {
 
 /// A watch. Ends when it is dropped.
 #[derive(Debug)]
-pub struct Watch {
-    http: reqwest::Client,
-    url: Url,
-    /// The last position that was handed out.
-    position: Option<u64>,
-    /// Whether anything was handed out that a new beginning would repeat.
-    has_begun: bool,
-    /// Whether to say that it begins anew.
-    restarted: bool,
-    connection: Option<Connection>,
-    /// Whether a server was ever reached.
-    is_established: bool,
-    pause: Duration,
+pub struct Watch(ResumingStream);
+
+/// What a watch of a history tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HistoryWatchEvent {
+    /// An event that was recorded.
+    Recorded(Box<HistoryEntry>),
+    /// Everything up to a position of the log was handed out.
+    Bookmark {
+        /// The position.
+        position: u64,
+    },
+    /// The server could not go on where the watch was: events may be missing, or come again.
+    Restarted,
 }
 
+/// A watch of a history. Ends when it is dropped.
 #[derive(Debug)]
-struct Connection {
-    response: Response,
-    parser: EventParser,
-}
+pub struct HistoryWatch(ResumingStream);
 
 #[derive(Deserialize)]
 struct Bookmark {
@@ -98,34 +87,34 @@ impl Client {
             query.push(("from", "now".to_owned()));
         }
         let url = self.url(&collection.path(&[]), &query);
-        self.watching_at(url, options.after)
+        Watch(self.stream_at(url, options.after))
     }
 
     /// Watches one resource. After [`WatchEvent::Deleted`] the next is an error that says that there is
     /// no such resource.
     pub fn watch_one(&self, collection: &Collection, id: &str) -> Watch {
         let query = [("watch", "true".to_owned())];
-        self.watching_at(self.url(&collection.path(&[id]), &query), None)
+        Watch(self.stream_at(self.url(&collection.path(&[id]), &query), None))
     }
 
-    fn watching_at(&self, url: Url, position: Option<u64>) -> Watch {
-        Watch {
-            http: self.watching.clone(),
-            url,
-            position,
-            has_begun: false,
-            restarted: false,
-            connection: None,
-            is_established: false,
-            pause: FIRST_PAUSE,
-        }
+    /// Watches a history: the events of a filter from its `from` on, or those after a position, or those
+    /// that are recorded from now on.
+    pub fn watch_history(
+        &self,
+        of: HistoryOf<'_>,
+        query: &[(&'static str, String)],
+        after: Option<u64>,
+    ) -> HistoryWatch {
+        let mut query = query.to_vec();
+        query.push(("watch", "true".to_owned()));
+        HistoryWatch(self.stream_at(self.url(&of.path(), &query), after))
     }
 }
 
 impl Watch {
     /// The position up to which everything was handed out; `None` before the initial state is complete.
     pub fn position(&self) -> Option<u64> {
-        self.position
+        self.0.position()
     }
 
     /// The next event; waits for it. Cancelling loses nothing.
@@ -134,135 +123,60 @@ impl Watch {
     /// See [`Error`]. After an error that [`Error::is_transient`] calls so, the watch can be asked again.
     pub async fn next(&mut self) -> Result<WatchEvent, Error> {
         loop {
-            if std::mem::take(&mut self.restarted) {
-                return Ok(WatchEvent::Restarted);
-            }
-            let Some(connection) = &mut self.connection else {
-                self.connect().await?;
-                continue;
-            };
-            if let Some(event) = connection.parser.pop() {
-                if let Some(event) = self.read(&event)? {
-                    return Ok(event);
+            match self.0.next().await? {
+                Received::Restarted => return Ok(WatchEvent::Restarted),
+                Received::Event(event) => {
+                    if let Some(told) = self.read(&event)? {
+                        return Ok(told);
+                    }
                 }
-                continue;
-            }
-            if let Ok(Some(piece)) = connection.response.chunk().await {
-                if connection.parser.push(&piece).is_err() {
-                    return Err(self.unreadable("an event has no end"));
-                }
-                self.pause = FIRST_PAUSE;
-            } else {
-                // The server ended the watch in good order, or the connection broke.
-                self.connection = None;
-                self.rest().await;
             }
         }
     }
 
-    /// Connects where the watch was; when that fails for now, rests and leaves it to the next try.
-    async fn connect(&mut self) -> Result<(), Error> {
-        match self.request().await {
-            Ok(response) => {
-                if self.position.is_none() && std::mem::take(&mut self.has_begun) {
-                    self.restarted = true;
-                }
-                self.is_established = true;
-                self.connection = Some(Connection {
-                    response,
-                    parser: EventParser::default(),
-                });
-            }
-            Err(error) if error.status() == Some(StatusCode::GONE.as_u16()) => self.begin_anew(),
-            Err(error) if error.is_transient() && self.is_established => self.rest().await,
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    async fn request(&self) -> Result<Response, Error> {
-        let mut request = self.http.get(self.url.clone());
-        request = request.header(ACCEPT, "text/event-stream");
-        if let Some(position) = self.position {
-            request = request.header("Last-Event-ID", position.to_string());
-        }
-        let sent = request.send().await;
-        let response = sent.map_err(|source| Error::Unreachable {
-            method: Method::GET,
-            url: self.url.to_string(),
-            source,
-        })?;
-        let kind = response.headers().get(CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let is_stream = kind.starts_with("text/event-stream");
-        if response.status().is_success() && is_stream {
-            return Ok(response);
-        }
-        Err(send::refusal(Method::GET, self.url.clone(), response).await)
-    }
-
-    /// What an event says; `None` when it says nothing that is handed out.
-    fn read(&mut self, event: &ServerEvent) -> Result<Option<WatchEvent>, Error> {
-        let position = event.id.as_deref().and_then(|id| id.parse().ok());
-        let told = match event.event.as_str() {
-            "ADDED" => WatchEvent::Added(self.decode(event)?),
-            "MODIFIED" => WatchEvent::Modified(self.decode(event)?),
-            "DELETED" => WatchEvent::Deleted(self.decode(event)?),
+    /// What an event says; `None` when it is one of a later version of the API.
+    fn read(&self, event: &ServerEvent) -> Result<Option<WatchEvent>, Error> {
+        Ok(match event.event.as_str() {
+            "ADDED" => Some(WatchEvent::Added(self.0.decode(event)?)),
+            "MODIFIED" => Some(WatchEvent::Modified(self.0.decode(event)?)),
+            "DELETED" => Some(WatchEvent::Deleted(self.0.decode(event)?)),
             "BOOKMARK" => {
-                let bookmark: Bookmark = self.decode(event)?;
-                WatchEvent::Bookmark {
+                let bookmark: Bookmark = self.0.decode(event)?;
+                Some(WatchEvent::Bookmark {
                     position: bookmark.position,
                     initial_state_complete: bookmark.initial_state_complete,
-                }
+                })
             }
-            "ERROR" => {
-                self.connection = None;
-                let problem: Box<Problem> = self.decode(event)?;
-                if problem.code == codes::WATCH_EXPIRED.code {
-                    self.begin_anew();
-                    return Ok(None);
-                }
-                return Err(Error::Refused {
-                    method: Method::GET,
-                    url: self.url.to_string(),
-                    problem,
-                });
-            }
-            // Of a later version of the API.
-            _ => return Ok(None),
-        };
-        self.has_begun = true;
-        self.position = position.or(self.position);
-        Ok(Some(told))
-    }
-
-    /// Forgets where it was. A watch of changes alone goes on with those from now on, which is a new
-    /// beginning too.
-    fn begin_anew(&mut self) {
-        self.connection = None;
-        self.position = None;
-        self.has_begun = false;
-        self.restarted = true;
-    }
-
-    async fn rest(&mut self) {
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-    }
-
-    fn decode<T: serde::de::DeserializeOwned>(&self, event: &ServerEvent) -> Result<T, Error> {
-        serde_json::from_str(&event.data).map_err(|source| Error::UnreadableAnswer {
-            method: Method::GET,
-            url: self.url.to_string(),
-            source,
+            _ => None,
         })
     }
+}
 
-    fn unreadable(&self, reason: &str) -> Error {
-        Error::UnreadableAnswer {
-            method: Method::GET,
-            url: self.url.to_string(),
-            source: serde::de::Error::custom(reason),
+impl HistoryWatch {
+    /// The next event; waits for it. Cancelling loses nothing.
+    ///
+    /// # Errors
+    /// See [`Error`]. After an error that [`Error::is_transient`] calls so, the watch can be asked again.
+    pub async fn next(&mut self) -> Result<HistoryWatchEvent, Error> {
+        loop {
+            let event = match self.0.next().await? {
+                Received::Restarted => return Ok(HistoryWatchEvent::Restarted),
+                Received::Event(event) => event,
+            };
+            match event.event.as_str() {
+                "RECORDED" => {
+                    let item: HistoryItem = self.0.decode(&event)?;
+                    if let Some(entry) = item.into_entry() {
+                        return Ok(HistoryWatchEvent::Recorded(Box::new(entry)));
+                    }
+                }
+                "BOOKMARK" => {
+                    let Bookmark { position, .. } = self.0.decode(&event)?;
+                    return Ok(HistoryWatchEvent::Bookmark { position });
+                }
+                // Of a later version of the API.
+                _ => {}
+            }
         }
     }
 }

@@ -94,6 +94,9 @@ pub(crate) struct HistoryArguments {
     /// Show at most this many, the oldest ones first; 0 shows all
     #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
     pub(crate) limit: usize,
+    /// Then show what is recorded from now on, until interrupted or the one resource is removed
+    #[arg(long, short = 'w', conflicts_with_all = ["to", "outcome"])]
+    pub(crate) watch: bool,
     /// How to print
     #[arg(long, short = 'o', value_enum, default_value_t = HistoryFormat::Table)]
     pub(crate) output: HistoryFormat,
@@ -111,6 +114,9 @@ pub(crate) struct EventsArguments {
     /// How many of the latest to show
     #[arg(long, short = 'n', default_value_t = 50, value_name = "NUMBER")]
     pub(crate) limit: usize,
+    /// Then show what is recorded from now on, until interrupted
+    #[arg(long, short = 'w', conflicts_with_all = ["to", "outcome"])]
+    pub(crate) watch: bool,
     /// How to print
     #[arg(long, short = 'o', value_enum, default_value_t = HistoryFormat::Table)]
     pub(crate) output: HistoryFormat,

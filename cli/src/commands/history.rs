@@ -1,5 +1,6 @@
-//! `hyperfleet history [KIND [NAME]]`: every event, also of what is gone, and what changed nothing.
+//! `hyperfleet history [KIND [NAME]] [-w]`: every event, also of what is gone, and what changed nothing.
 
+mod follow;
 mod table;
 
 use std::io::Write as _;
@@ -10,6 +11,7 @@ use hyperfleet_api_types::client::{Client, Collection, HistoryOf};
 use hyperfleet_api_types::{HistoryEntry, HistoryItem};
 use serde_json::json;
 
+pub(crate) use self::follow::Follow;
 pub(crate) use self::table::timeline;
 use crate::arguments::{HistoryArguments, HistoryFilters, HistoryFormat, OutputFormat};
 use crate::target::{self, Kind};
@@ -58,16 +60,27 @@ async fn show(
     query: Query,
     arguments: &HistoryArguments,
 ) -> anyhow::Result<()> {
-    if arguments.output == HistoryFormat::Ndjson {
+    if arguments.output == HistoryFormat::Ndjson && !arguments.watch {
         return lines(client, of, &query).await;
     }
     let limit = match arguments.limit {
         0 => usize::MAX,
+        _ if arguments.output == HistoryFormat::Ndjson => usize::MAX,
         limit => limit,
     };
-    let (items, more) = fetch(client, of, query, limit).await?;
-    print(&items, arguments.output)?;
-    if more {
+    let shown = fetch(client, of, query.clone(), limit).await?;
+    if arguments.watch {
+        let mut follow = Follow::new(arguments.output);
+        follow.print(&shown.items)?;
+        let one = match of {
+            HistoryOf::Resource(_, id) => Some(id),
+            HistoryOf::Fleet => None,
+        };
+        let watch = client.watch_history(of, &query, Some(shown.through));
+        return follow.run(watch, one).await;
+    }
+    print(&shown.items, arguments.output)?;
+    if shown.more {
         eprintln!("there are more; --limit 0 shows all, -o ndjson streams them");
     }
     Ok(())
@@ -134,29 +147,45 @@ pub(crate) fn query(filters: &HistoryFilters, now: DateTime<Utc>) -> anyhow::Res
     Ok(query)
 }
 
-/// The first items of a history, at most `limit`, and whether there are more.
+/// Part of a history.
+pub(crate) struct Shown {
+    pub(crate) items: Vec<HistoryItem>,
+    /// Whether there are more.
+    pub(crate) more: bool,
+    /// Everything up to this position is among the items, or was left out by their number.
+    pub(crate) through: u64,
+}
+
+/// The first items of a history, at most `limit`.
 pub(crate) async fn fetch(
     client: &Client,
     of: HistoryOf<'_>,
     mut query: Query,
     limit: usize,
-) -> anyhow::Result<(Vec<HistoryItem>, bool)> {
+) -> anyhow::Result<Shown> {
     let size = limit.clamp(1, PAGE_SIZE as usize);
+    let is_descending = query.contains(&("order", "desc".to_owned()));
     query.push(("size", size.to_string()));
     query.push(("page_token", String::new()));
-    let mut items = Vec::new();
+    let mut shown = Shown {
+        items: Vec::new(),
+        more: false,
+        through: 0,
+    };
+    let mut is_first = true;
     loop {
         let page = client.history(of, &query).await?;
-        items.extend(page.items);
-        let Some(token) = page.next_page_token else {
-            let more = items.len() > limit;
-            items.truncate(limit);
-            return Ok((items, more));
-        };
-        if items.len() >= limit {
-            items.truncate(limit);
-            return Ok((items, true));
+        // Pages of the newest first are of what was there at the first; others end where the last does.
+        if std::mem::take(&mut is_first) || !is_descending {
+            shown.through = page.through_position;
         }
+        shown.items.extend(page.items);
+        let is_full = shown.items.len() >= limit;
+        shown.more = shown.items.len() > limit || (is_full && page.next_page_token.is_some());
+        shown.items.truncate(limit);
+        let Some(token) = page.next_page_token.filter(|_| !is_full) else {
+            return Ok(shown);
+        };
         if let Some(last) = query.last_mut() {
             last.1 = token;
         }
@@ -170,8 +199,8 @@ pub(crate) async fn of_id(
     id: &str,
 ) -> anyhow::Result<Vec<HistoryEntry>> {
     let of = HistoryOf::Resource(collection, id);
-    let (items, _) = fetch(client, of, Query::new(), usize::MAX).await?;
-    let entries = items.into_iter().filter_map(HistoryItem::into_entry);
+    let shown = fetch(client, of, Query::new(), usize::MAX).await?;
+    let entries = shown.items.into_iter().filter_map(HistoryItem::into_entry);
     Ok(entries.collect())
 }
 
@@ -186,7 +215,7 @@ pub(crate) async fn ids_ever_named(
         ("name", name.to_owned()),
         ("type", "created".to_owned()),
     ];
-    let (items, _) = fetch(client, HistoryOf::Fleet, query, usize::MAX).await?;
-    let entries = items.into_iter().filter_map(HistoryItem::into_entry);
+    let shown = fetch(client, HistoryOf::Fleet, query, usize::MAX).await?;
+    let entries = shown.items.into_iter().filter_map(HistoryItem::into_entry);
     Ok(entries.map(|entry| entry.resource_id).collect())
 }

@@ -111,3 +111,57 @@ async fn get_w_prints_what_there_is_and_what_changes_and_holds_up_no_shutdown() 
     let took = started.elapsed();
     assert!(took < Duration::from_secs(15), "the end took {took:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_w_prints_what_is_recorded_and_history_w_ends_with_its_resource() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start_api(&folder.path().join("data")).await;
+    create(&dev, folder.path(), "one").await;
+    let id = dev.ok(&["get", "cluster", "one", "-o", "json"]).await;
+    let id: serde_json::Value = serde_json::from_str(&id).unwrap();
+    let id = id["id"].as_str().unwrap();
+    let mut processes = Vec::new();
+    let mut start = |arguments: &[&str]| {
+        let mut process = hyperfleet()
+            .args(arguments)
+            .env("HYPERFLEET_SERVER", &dev.url)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        processes.push(process);
+        lines
+    };
+    let mut events = start(&["events", "-w", "-n", "1", "--kind", "cluster"]);
+    let mut lines = start(&["events", "-w", "-o", "ndjson", "--type", "spec_changed"]);
+    let mut one = start(&[
+        "history",
+        "cluster",
+        id,
+        "-w",
+        "--type",
+        "created",
+        "--type",
+        "force_removed",
+    ]);
+    assert!(line(&mut events).await.starts_with("TIME"));
+    assert!(line(&mut events).await.contains("cluster/one"));
+    assert!(line(&mut one).await.starts_with("TIME"));
+    assert!(line(&mut one).await.contains("resource.created"));
+    let patch = r#"{"spec":{"replicas":7}}"#;
+    dev.ok(&["patch", "cluster", "one", "-p", patch]).await;
+    let mut next = line(&mut events).await;
+    while !next.contains("spec_changed") {
+        next = line(&mut events).await;
+    }
+    let entry: serde_json::Value = serde_json::from_str(&line(&mut lines).await).unwrap();
+    assert_eq!(entry["generation"], 2);
+    let delete = ["delete", "cluster", "one", "--force", "--reason", "x"];
+    dev.ok(&delete).await;
+    assert!(line(&mut one).await.contains("force_removed"));
+    let end = tokio::time::timeout(DEADLINE, one.next_line()).await;
+    assert_eq!(end.unwrap().unwrap(), None, "nothing comes after it");
+    let refused = ["events", "-w", "--outcome", "refused"];
+    assert!(dev.fails(&refused).await.contains("cannot be used with"));
+    dev.stop().await;
+}

@@ -1,7 +1,7 @@
 //! The parameters and answers of histories.
 
 use hyperfleet_api_types::NDJSON_MEDIA_TYPE;
-use hyperfleet_api_types::openapi::Operation;
+use hyperfleet_api_types::openapi::{EVENT_STREAM, Operation};
 
 use crate::routes::{DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE};
 
@@ -58,15 +58,26 @@ fn filtered(operation: Operation) -> Operation {
             false,
             "Where to go on: the `next_page_token` of the answer before; blank for the start",
         )
+        .query_text(
+            "watch",
+            false,
+            "`true`: the events that are recorded from now on, or those from `from` on, as server-sent events \
+             `RECORDED` with the event, `BOOKMARK`, and `ERROR` with a problem; without `to`, `order`, `size`, \
+             `page`, `page_token`, and of what was accepted only",
+        )
+        .request_header(
+            "Last-Event-ID",
+            "With `watch`: the last position that the client saw; wins over `from`",
+        )
         .answers_also_as_text(
             200,
             "History",
-            NDJSON_MEDIA_TYPE,
+            &[NDJSON_MEDIA_TYPE, EVENT_STREAM],
             "One page; with `Accept: application/x-ndjson` every item of all pages, one JSON document on \
              each line. A page may be shorter than asked for, even empty, and still have a next one",
         )
         .problems(&[(
             400,
             "A query parameter is not acceptable; `errors` names it",
-        )])
+        ), (410, "The log has no such position to go on from")])
 }

@@ -16,6 +16,7 @@ use self::merge::Cursor;
 use super::answer::{self, Answer};
 use super::parameters::{Ids, Parameters};
 use super::walk::link_to_next;
+use super::watch::Watching;
 use super::{KindState, QueryState};
 use crate::history::{self, Folds, Part};
 use crate::resource_view;
@@ -26,6 +27,7 @@ pub(super) struct Call {
     uri: Uri,
     parameters: Parameters,
     headers: HeaderMap,
+    watching: Watching,
 }
 
 pub(crate) async fn of_resource(
@@ -35,14 +37,16 @@ pub(crate) async fn of_resource(
     uri: Uri,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
+    watching: Watching,
 ) -> Answer {
     let call = Call {
         caller,
         uri,
         parameters,
         headers,
+        watching,
     };
-    of_one(&state, &id, None, &call).await
+    of_one(&state, &id, None, call).await
 }
 
 pub(crate) async fn of_nested_resource(
@@ -52,14 +56,16 @@ pub(crate) async fn of_nested_resource(
     uri: Uri,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
+    watching: Watching,
 ) -> Answer {
     let call = Call {
         caller,
         uri,
         parameters,
         headers,
+        watching,
     };
-    of_one(&state, &id, Some(&parent_id), &call).await
+    of_one(&state, &id, Some(&parent_id), call).await
 }
 
 pub(crate) async fn of_fleet(
@@ -68,19 +74,21 @@ pub(crate) async fn of_fleet(
     uri: Uri,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
+    watching: Watching,
 ) -> Answer {
     let call = Call {
         caller,
         uri,
         parameters,
         headers,
+        watching,
     };
     let asked = Asked::of_fleet(&state, &call)?;
-    answer(&state, asked, &call).await
+    answer(&state, asked, call).await
 }
 
-async fn of_one(state: &KindState, id: &str, owner_id: Option<&str>, call: &Call) -> Answer {
-    let asked = Asked::of_one(call, id)?;
+async fn of_one(state: &KindState, id: &str, owner_id: Option<&str>, call: Call) -> Answer {
+    let asked = Asked::of_one(&call, id)?;
     let found = resource_view::identify(&state.query.pool, &call.caller.scope, id).await?;
     let matches = found.is_some_and(|found| {
         state.kind.serves(&found.kind)
@@ -92,7 +100,10 @@ async fn of_one(state: &KindState, id: &str, owner_id: Option<&str>, call: &Call
     answer(&state.query, asked, call).await
 }
 
-async fn answer(state: &QueryState, asked: Asked, call: &Call) -> Answer {
+async fn answer(state: &QueryState, asked: Asked, call: Call) -> Answer {
+    if let Some(start) = call.watching.asked_of_history(&call.parameters)? {
+        return call.watching.history(state, asked.events, start).await;
+    }
     if export::is_wanted(&call.headers) {
         return Ok(export::answer(state, asked));
     }

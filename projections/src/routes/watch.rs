@@ -1,4 +1,4 @@
-//! `watch=true` on lists and resources: the same selection, as server-sent events.
+//! `watch=true` on lists, resources and histories: the same selection, as server-sent events.
 
 use std::convert::Infallible;
 
@@ -13,13 +13,14 @@ use hyperfleet_api_types::problem::{Fault, codes, constraints};
 use hyperfleet_runtime::http::{CallerKey, FaultResponse, RequestId, TenantScope};
 use serde_json::Value;
 
-use super::KindState;
-use super::answer::{self, Answer, Failure, VARY_BY_CALLER};
+use super::answer::{Answer, Failure, VARY_BY_CALLER, not_found};
 use super::fields::Fields;
 use super::parameters::{self, Parameters};
 use super::resources::{require, require_parent};
+use super::{KindState, QueryState};
+use crate::history;
 use crate::resource_view::{self, Filter};
-use crate::watch::{Full, Opening, Refused, Selection, Start, Watcher};
+use crate::watch::{Full, HistoryOpening, Opening, Refused, Request, Selection, Start, Watcher};
 
 const WATCH: &str = "watch";
 const FROM: &str = "from";
@@ -29,6 +30,9 @@ const NOW: &str = "now";
 /// from now on, and changes in the order of the log.
 const NOT_WITH_WATCH: [&str; 6] = ["page", "size", "order", "page_token", "at", "version"];
 
+/// The same of a history, whose `from` is a time.
+const NOT_WITH_HISTORY_WATCH: [&str; 5] = ["page", "size", "order", "page_token", "to"];
+
 /// The header by which a client of server-sent events says what it saw last.
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -37,9 +41,7 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// What a watch needs to know of its request.
 pub(crate) struct Watching {
-    path: String,
-    request_id: String,
-    caller: String,
+    request: Request,
     last_event_id: Option<HeaderValue>,
 }
 
@@ -49,44 +51,24 @@ impl<S: Sync> FromRequestParts<S> for Watching {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let caller = parts.extensions.get::<CallerKey>();
         Ok(Self {
-            path: parts.uri.path().to_owned(),
-            request_id: RequestId::of(&parts.extensions),
-            caller: caller.map(|key| key.0.clone()).unwrap_or_default(),
+            request: Request {
+                caller: caller.map(|key| key.0.clone()).unwrap_or_default(),
+                path: parts.uri.path().to_owned(),
+                id: RequestId::of(&parts.extensions),
+            },
             last_event_id: parts.headers.get(LAST_EVENT_ID).cloned(),
         })
     }
 }
 
 impl Watching {
-    /// Where the watch starts, when one is asked for.
+    /// Where the watch of resources starts, when one is asked for.
     pub(crate) fn asked(&self, parameters: &Parameters) -> Result<Option<Start>, Fault> {
-        let Some(watch) = parameters::value(parameters, WATCH) else {
+        if !is_asked(parameters, &NOT_WITH_WATCH)? {
             return Ok(None);
-        };
-        match watch {
-            "true" => {}
-            "false" => return Ok(None),
-            _ => return Err(invalid(WATCH, "must be true or false", watch)),
         }
-        let errors: Vec<FieldError> = NOT_WITH_WATCH
-            .into_iter()
-            .filter_map(|name| {
-                let value = parameters::value(parameters, name)?;
-                Some(field_error(name, "cannot be used with watch", value))
-            })
-            .collect();
-        if !errors.is_empty() {
-            let fault = Fault::new(codes::VALIDATION, "Invalid query parameters");
-            return Err(fault.with_errors(errors));
-        }
-        // A client that goes on sends the address that it began with, so its header counts.
-        if let Some(sent) = self.last_event_id.as_ref().filter(|sent| !sent.is_empty()) {
-            let sent = sent.to_str().unwrap_or_default();
-            let position = sent.trim().parse().map_err(|_| {
-                let message = "must be the id of an event of a watch";
-                invalid("Last-Event-ID", message, sent)
-            })?;
-            return Ok(Some(Start::After(position)));
+        if let Some(start) = self.after_last_event()? {
+            return Ok(Some(start));
         }
         match parameters::value(parameters, FROM) {
             None => Ok(Some(Start::Everything)),
@@ -97,6 +79,52 @@ impl Watching {
                 Ok(Some(Start::After(position)))
             }
         }
+    }
+
+    /// Where the watch of a history starts, when one is asked for.
+    pub(crate) fn asked_of_history(&self, parameters: &Parameters) -> Result<Option<Start>, Fault> {
+        if !is_asked(parameters, &NOT_WITH_HISTORY_WATCH)? {
+            return Ok(None);
+        }
+        if let Some(outcome) = parameters::value(parameters, "outcome")
+            && outcome != "accepted"
+        {
+            let message = "only what was accepted can be watched; leave it out";
+            return Err(invalid("outcome", message, outcome));
+        }
+        let start = match parameters::value(parameters, FROM) {
+            None => Start::Now,
+            Some(_) => Start::Everything,
+        };
+        Ok(Some(self.after_last_event()?.unwrap_or(start)))
+    }
+
+    /// A client that goes on sends the address that it began with, so its header counts.
+    fn after_last_event(&self) -> Result<Option<Start>, Fault> {
+        let Some(sent) = self.last_event_id.as_ref().filter(|sent| !sent.is_empty()) else {
+            return Ok(None);
+        };
+        let sent = sent.to_str().unwrap_or_default();
+        let position = sent.trim().parse().map_err(|_| {
+            let message = "must be the id of an event of a watch";
+            invalid("Last-Event-ID", message, sent)
+        })?;
+        Ok(Some(Start::After(position)))
+    }
+
+    /// Watches a history.
+    pub(crate) async fn history(
+        self,
+        state: &QueryState,
+        filter: history::Filter,
+        start: Start,
+    ) -> Answer {
+        let opening = HistoryOpening {
+            filter,
+            start,
+            request: self.request,
+        };
+        answer(Watcher::open_history(&state.watches, opening).await)
     }
 
     /// Watches a list.
@@ -130,7 +158,7 @@ impl Watching {
                 state.kind.serves(&found.kind) && is_owned
             });
             if !matches || is_over(state, &id, position).await? {
-                return Err(answer::not_found(state.kind.name(), &id).into());
+                return Err(not_found(state.kind.name(), &id).into());
             }
         } else {
             require(state, &scope, &id, owner_id.as_deref()).await?;
@@ -161,7 +189,7 @@ impl Watching {
         if found.is_some_and(|found| found.kind == *kind) {
             return Ok(());
         }
-        Err(answer::not_found(kind, parent_id).into())
+        Err(not_found(kind, parent_id).into())
     }
 
     async fn open(
@@ -175,16 +203,42 @@ impl Watching {
             selection,
             fields,
             start,
-            caller: self.caller,
-            path: self.path,
-            request_id: self.request_id,
+            request: self.request,
         };
-        match Watcher::open(&state.query.watches, opening).await {
-            Ok(watcher) => Ok(streamed(watcher)),
-            Err(Refused::Full(full)) => Ok(refused(full)),
-            Err(Refused::Expired(fault)) => Err(fault.into()),
-            Err(Refused::Failed(error)) => Err(error.into()),
-        }
+        answer(Watcher::open(&state.query.watches, opening).await)
+    }
+}
+
+/// Whether a watch is asked for, with nothing that it cannot be asked with.
+fn is_asked(parameters: &Parameters, not_with: &[&str]) -> Result<bool, Fault> {
+    let Some(watch) = parameters::value(parameters, WATCH) else {
+        return Ok(false);
+    };
+    match watch {
+        "true" => {}
+        "false" => return Ok(false),
+        _ => return Err(invalid(WATCH, "must be true or false", watch)),
+    }
+    let errors: Vec<FieldError> = not_with
+        .iter()
+        .filter_map(|name| {
+            let value = parameters::value(parameters, name)?;
+            Some(field_error(name, "cannot be used with watch", value))
+        })
+        .collect();
+    if errors.is_empty() {
+        return Ok(true);
+    }
+    let fault = Fault::new(codes::VALIDATION, "Invalid query parameters");
+    Err(fault.with_errors(errors))
+}
+
+fn answer(opened: Result<Watcher, Refused>) -> Answer {
+    match opened {
+        Ok(watcher) => Ok(streamed(watcher)),
+        Err(Refused::Full(full)) => Ok(refused(full)),
+        Err(Refused::Expired(fault)) => Err(fault.into()),
+        Err(Refused::Failed(error)) => Err(error.into()),
     }
 }
 

@@ -308,12 +308,6 @@ impl Steps {
 
     /// The end of a watch that cannot go on.
     fn end(&self, fault: Fault) -> Step {
-        self.hub.metrics().delivered(frame::ERROR).inc();
-        let Opening {
-            path, request_id, ..
-        } = &self.opening;
-        let problem = fault.into_problem(path, request_id, self.hub.clock().now());
-        let document = serde_json::to_vec(&problem).unwrap_or_default();
-        Step::End(frame::event(None, frame::ERROR, &document))
+        Step::End(self.opening.request.problem(&self.hub, fault))
     }
 }

@@ -14,14 +14,18 @@ use tokio_util::sync::CancellationToken;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
-    async fn start(router: Router, address: SocketAddr) -> Self {
+    pub(crate) async fn start_anywhere(router: Router) -> Self {
+        Self::start(router, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub(crate) async fn start(router: Router, address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let stop = CancellationToken::new();
         let address = listener.local_addr().expect("bound");
@@ -33,7 +37,7 @@ impl Server {
         }
     }
 
-    async fn stop(self) -> SocketAddr {
+    pub(crate) async fn stop(self) -> SocketAddr {
         self.stop.cancel();
         self.task.await.expect("no panic").expect("a clean end");
         self.address
@@ -67,8 +71,7 @@ async fn a_watch_goes_on_by_itself_and_says_when_it_begins_anew() {
         ..Limits::default()
     })
     .await;
-    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::start(app.router(), anywhere).await;
+    let server = Server::start_anywhere(app.router()).await;
     let client = Client::new(&format!("http://{}", server.address)).expect("an address");
     let clusters = Collection::of("clusters");
     app.cluster("one").await;
@@ -100,8 +103,7 @@ async fn a_watch_goes_on_by_itself_and_says_when_it_begins_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_trying_again_cannot_mend_is_an_error() {
     let app = TestApp::start().await;
-    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::start(app.router(), anywhere).await;
+    let server = Server::start_anywhere(app.router()).await;
     let client = Client::new(&format!("http://{}", server.address)).expect("an address");
     let clusters = Collection::of("clusters");
     let invalid = WatchOptions {
