@@ -115,9 +115,12 @@ fn text(changes: &[FieldChange], coloured: bool) -> String {
         let path = change.path.trim_start_matches('/').replace('/', ".");
         let path = path.replace("~1", "/").replace("~0", "~");
         let (colour, line) = match (&change.from, &change.to) {
-            (None, Some(to)) => (GREEN, format!("+ {path}: {to}")),
-            (Some(from), None) => (RED, format!("- {path}: {from}")),
-            (Some(from), Some(to)) => (YELLOW, format!("~ {path}: {from} → {to}")),
+            (None, Some(to)) => (GREEN, format!("+ {path}: {}", value(to))),
+            (Some(from), None) => (RED, format!("- {path}: {}", value(from))),
+            (Some(from), Some(to)) => {
+                let (from, to) = (value(from), value(to));
+                (YELLOW, format!("~ {path}: {from} → {to}"))
+            }
             (None, None) => continue,
         };
         let _ = if coloured {
@@ -127,6 +130,19 @@ fn text(changes: &[FieldChange], coloured: bool) -> String {
         };
     }
     text
+}
+
+/// A value, for people: of a condition what it says, of anything else its JSON.
+fn value(value: &Value) -> String {
+    let (Some(_), Some(status)) = (value["type"].as_str(), value["status"].as_str()) else {
+        return value.to_string();
+    };
+    let told = ["reason", "message"].map(|member| value[member].as_str().unwrap_or_default());
+    let told: Vec<&str> = told.into_iter().filter(|text| !text.is_empty()).collect();
+    if told.is_empty() {
+        return status.to_owned();
+    }
+    format!("{status} ({})", told.join(": "))
 }
 
 #[cfg(test)]
@@ -142,5 +158,19 @@ mod tests {
         let lines = "~ spec.a: 1 → 2\n- spec.gone: true\n+ spec.x/y: \"new\"\n";
         assert_eq!(text(&changes, false), lines);
         assert!(text(&changes, true).starts_with("\u{1b}[33m~ spec.a"));
+    }
+
+    #[test]
+    fn a_condition_says_its_status_and_why() {
+        let condition = |status: &str| {
+            json!({"type": "Ready", "status": status, "reason": "Waiting", "message": "for DNS",
+                "last_updated_time": "2026-01-02T03:04:05Z"})
+        };
+        let changes = difference(
+            &json!({"status": {"conditions": []}}),
+            &json!({"status": {"conditions": [condition("False")]}}),
+        );
+        let line = "+ status.conditions.Ready: False (Waiting: for DNS)\n";
+        assert_eq!(text(&changes, false), line);
     }
 }

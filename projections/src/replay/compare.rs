@@ -85,7 +85,11 @@ impl Stored {
 
     fn compare_row(&self, folded: &Folded, row: &PgRow, report: &mut Report) {
         let id = folded.resource.id.as_str();
-        let version: i64 = row.try_get("version").unwrap_or_default();
+        let read = (|| Ok::<_, sqlx::Error>((row.try_get("version")?, row.try_get("state")?)))();
+        let (version, state): (i64, Value) = match read {
+            Ok(read) => read,
+            Err(error) => return report.add(id, format!("the row is unreadable: {error}")),
+        };
         if version != folded.version {
             let expected = folded.version;
             report.add(
@@ -93,7 +97,6 @@ impl Stored {
                 format!("the resource view is at version {version}, not {expected}"),
             );
         }
-        let state: Value = row.try_get("state").unwrap_or_default();
         let state = match Resource::deserialize(&state) {
             Ok(state) => state,
             Err(error) => {
@@ -248,6 +251,41 @@ pub(super) async fn strangers(
                 format!("{table} has a row of a resource that the log does not know"),
             );
         }
+    }
+    Ok(())
+}
+
+/// When which resource lived, which the database keeps by itself.
+pub(super) async fn lifetimes(
+    connection: &mut PgConnection,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let different: Vec<String> = sqlx::query_scalar(
+        "WITH removed AS (
+             SELECT aggregate_id, min(position) AS position FROM events
+             WHERE aggregate_type = $1
+                 AND event_type IN ('hyperfleet.resource.removed', 'hyperfleet.resource.force_removed')
+             GROUP BY aggregate_id
+         ), told AS (
+             SELECT created.aggregate_id AS resource_id, created.payload ->> 'kind' AS kind,
+                 created.payload ->> 'name' AS name, created.payload #>> '{owner,id}' AS owner_id,
+                 coalesce(created.payload -> 'tenancy', '{}') AS tenancy,
+                 created.position AS created_position, removed.position AS removed_position
+             FROM events AS created LEFT JOIN removed USING (aggregate_id)
+             WHERE created.aggregate_type = $1 AND created.event_type = 'hyperfleet.resource.created'
+         ), kept AS (
+             SELECT resource_id, kind, name, owner_id, tenancy, created_position, removed_position
+             FROM resource_lifetimes
+         )
+         SELECT DISTINCT resource_id FROM (
+             (TABLE told EXCEPT TABLE kept) UNION ALL (TABLE kept EXCEPT TABLE told)
+         ) AS different ORDER BY resource_id",
+    )
+    .bind(crate::AGGREGATE_TYPE)
+    .fetch_all(connection)
+    .await?;
+    for id in different {
+        report.add(&id, "its row of resource_lifetimes differs from the log");
     }
     Ok(())
 }

@@ -161,6 +161,22 @@ async fn lost_and_foreign_rows_are_found_and_repaired() {
 }
 
 #[tokio::test]
+async fn lifetimes_are_part_of_the_proof() {
+    let (app, _) = app_with_past().await;
+    for damage in [
+        "DELETE FROM resource_lifetimes WHERE name = 'kept'",
+        "UPDATE resource_lifetimes SET removed_position = NULL WHERE name = 'removed'",
+        "UPDATE resource_lifetimes SET tenancy = '{\"org\": \"thieves\"}' WHERE name = 'finalizing'",
+    ] {
+        let before = verify(app.pool()).await.expect("verified").difference_count;
+        let damaged = sqlx::query(damage).execute(app.pool()).await;
+        assert_eq!(damaged.expect("damaged").rows_affected(), 1, "{damage}");
+        let report = verify(app.pool()).await.expect("verified");
+        assert_eq!(report.difference_count, before + 1, "{damage}: {report:#?}");
+    }
+}
+
+#[tokio::test]
 async fn the_fleet_summary_is_part_of_the_proof() {
     let (app, _) = app_with_past().await;
     let shutdown = CancellationToken::new();

@@ -148,12 +148,12 @@ async fn complete_queue(pool: &PgPool) -> Result<(), Error> {
     let mut transaction = connection.begin().await?;
     for statement in [
         "WITH missing AS (
-             SELECT id, kind, labels FROM resources WHERE removed_time IS NULL
+             SELECT id, kind, labels, tenancy FROM resources WHERE removed_time IS NULL
                AND NOT EXISTS (SELECT FROM reconcile_queue WHERE resource_id = id)
              ORDER BY id FOR SHARE
          )
-         INSERT INTO reconcile_queue (resource_id, kind, labels, due_time)
-         SELECT id, kind, labels, now() FROM missing ON CONFLICT (resource_id) DO NOTHING",
+         INSERT INTO reconcile_queue (resource_id, kind, labels, due_time, tenant)
+         SELECT id, kind, labels, now(), tenant_of(tenancy) FROM missing ON CONFLICT (resource_id) DO NOTHING",
         // A resource that is being created is not visible yet, and neither is its row.
         "DELETE FROM reconcile_queue WHERE NOT EXISTS (
              SELECT FROM resources WHERE id = resource_id AND removed_time IS NULL)",
