@@ -70,17 +70,17 @@ fn run_nextest(arguments: &Arguments, expression: &str) -> Result<()> {
     let parts = Parts::find()?;
     let mut nextest = workspace::cargo()?;
     nextest.args(["nextest", "run", "--workspace", "--profile", "default"]);
-    nextest.args(&arguments.nextest);
+    let (others, mut wanted) = without_expressions(&arguments.nextest);
+    nextest.args(others);
+    wanted.insert(0, expression.to_owned());
     if let Some(url) = parts.database_url() {
-        nextest.env(DATABASE_URL, url).args(["-E", expression]);
+        nextest.env(DATABASE_URL, url);
     } else {
-        let without = NEED_DATABASE
-            .map(|package| format!("package({package})"))
-            .join(" or ");
-        nextest
-            .arg("-E")
-            .arg(format!("({expression}) and not ({without})"));
+        let without = NEED_DATABASE.map(|package| format!("package({package})"));
+        wanted.push(format!("not ({})", without.join(" or ")));
     }
+    // Several expressions would each add tests; those of a user choose among those of the suite.
+    nextest.args(["-E", &format!("({})", wanted.join(") and ("))]);
     if let Some(host) = parts.pubsub_host() {
         nextest.env(pubsub::HOST, host);
     }
@@ -88,6 +88,25 @@ fn run_nextest(arguments: &Arguments, expression: &str) -> Result<()> {
     nextest.args(&arguments.filter);
     parts.print();
     process::run(&mut nextest).context("the tests failed")
+}
+
+/// The arguments without the expressions that choose tests, and these.
+fn without_expressions(arguments: &[String]) -> (Vec<&String>, Vec<String>) {
+    let (mut others, mut expressions) = (Vec::new(), Vec::new());
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let joined = ["-E", "--filterset=", "--filter-expr="]
+            .iter()
+            .find_map(|option| argument.strip_prefix(option));
+        match argument.as_str() {
+            "-E" | "--filterset" | "--filter-expr" => expressions.extend(arguments.next().cloned()),
+            _ => match joined {
+                Some(expression) => expressions.push(expression.to_owned()),
+                None => others.push(argument),
+            },
+        }
+    }
+    (others, expressions)
 }
 
 /// What the tests run on. Dropping it stops what was started.
@@ -210,4 +229,25 @@ fn find_or_install() -> Result<Option<postgres::Binaries>> {
         );
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_are_taken_out_in_every_form() {
+        let arguments = [
+            "-j1",
+            "-E",
+            "test(a)",
+            "--filterset=test(b)",
+            "-Etest(c)",
+            "--no-fail-fast",
+        ];
+        let arguments = arguments.map(str::to_owned);
+        let (others, expressions) = without_expressions(&arguments);
+        assert_eq!(others, ["-j1", "--no-fail-fast"]);
+        assert_eq!(expressions, ["test(a)", "test(b)", "test(c)"]);
+    }
 }
