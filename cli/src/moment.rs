@@ -20,6 +20,11 @@ pub(crate) fn time(text: &str, now: DateTime<Utc>) -> anyhow::Result<String> {
     Ok(time.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
+/// A time as it is printed.
+pub(crate) fn written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
 /// A time, or a version.
 pub(crate) fn time_or_version(text: &str, now: DateTime<Utc>) -> anyhow::Result<Parameter> {
     let number: Option<u64> = text.trim().trim_start_matches('v').parse().ok();

@@ -76,28 +76,19 @@ pub(super) fn run(events: u32) -> Result<Vec<Figure>> {
     let serving = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let working = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
     let shutdown = CancellationToken::new();
-    let measured = serving.block_on(measure(server.url(), events, &working, &shutdown));
+    let measured = serving.block_on(measure(server.url(), events, &shutdown));
     shutdown.cancel();
-    working.shutdown_background();
     measured
 }
 
-async fn measure(
-    database: &str,
-    events: u32,
-    working: &tokio::runtime::Runtime,
-    shutdown: &CancellationToken,
-) -> Result<Vec<Figure>> {
+async fn measure(database: &str, events: u32, shutdown: &CancellationToken) -> Result<Vec<Figure>> {
     let pool = PgPool::connect(database).await?;
     hyperfleet_event_store::migrator().run(&pool).await?;
     let options = EventStoreOptions::new(database).projection(Arc::new(InlineProjector));
     let store = EventStore::open(options).await?;
     let total = fill(&store, i64::from(events)).await?;
-    let alone = rebuild(database, working).await?;
+    let alone = rebuild(database).await?;
     let address = serve(product::router(&store, shutdown)?, shutdown).await?;
     let ids = ids(&pool).await?;
     let done = Arc::new(AtomicBool::new(false));
@@ -114,7 +105,7 @@ async fn measure(
         let (done, ids) = (Arc::clone(&done), Arc::clone(&ids));
         tokio::spawn(async move { read(address, &ids, &done).await })
     };
-    let meanwhile = rebuild(database, working).await?;
+    let meanwhile = rebuild(database).await?;
     done.store(true, Ordering::Relaxed);
     let during = reading.await??;
     Ok(figures(total, (alone, meanwhile), (&before, &during)))
@@ -153,28 +144,20 @@ async fn fill(store: &EventStore, events: i64) -> Result<i64> {
     Ok(total)
 }
 
-/// Rebuilds the resource view on threads and connections of its own.
-async fn rebuild(database: &str, working: &tokio::runtime::Runtime) -> Result<Duration> {
+/// Rebuilds the resource view as the command does it: on connections of its own and on threads that yield.
+async fn rebuild(database: &str) -> Result<Duration> {
     let database = database.to_owned();
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    let handle = working.handle().clone();
-    std::thread::spawn(move || {
-        let rebuilt = handle.block_on(async {
-            let pool = PgPool::connect(&database).await?;
-            let started = Instant::now();
-            let options = RebuildOptions::default();
-            let rebuilt = replay::rebuild(&pool, ReadModel::ResourceView, &options).await?;
-            ensure!(rebuilt.is_live, "the rebuild was not put in place");
-            let took = started.elapsed();
-            pool.close().await;
-            Ok(took)
-        });
-        // Whoever stopped waiting needs no answer.
-        let _ = answer.send(rebuilt);
-    });
-    answered
-        .await
-        .context("the rebuild ended without an answer")?
+    hyperfleet_runtime::background::run(move || async move {
+        let pool = PgPool::connect(&database).await?;
+        let started = Instant::now();
+        let options = RebuildOptions::default();
+        let rebuilt = replay::rebuild(&pool, ReadModel::ResourceView, &options).await?;
+        ensure!(rebuilt.is_live, "the rebuild was not put in place");
+        let took = started.elapsed();
+        pool.close().await;
+        Ok(took)
+    })
+    .await?
 }
 
 async fn ids(pool: &PgPool) -> Result<Arc<[String]>> {

@@ -3,6 +3,7 @@
 use hyperfleet_event_store::EventStore;
 use hyperfleet_projections::replay::{self, ReadModel, RebuildOptions, Rebuilt};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 use super::progress::Progress;
 use super::verify::differences;
@@ -53,12 +54,29 @@ async fn one(
         observer: progress.of_rebuild(name),
     };
     let rebuilt = if arguments.roll_back {
-        replay::roll_back(pool, model, &options).await
+        Ok(replay::roll_back(pool, model, &options).await?)
     } else {
-        replay::rebuild(pool, model, &options).await
+        in_background(pool, model, options).await
     };
     progress.end();
     Ok(document(name, arguments.roll_back, &rebuilt?))
+}
+
+/// Rebuilds on threads that yield to whatever else this machine does.
+async fn in_background(
+    pool: &PgPool,
+    model: ReadModel,
+    options: RebuildOptions,
+) -> anyhow::Result<Rebuilt> {
+    let connect = pool.connect_options();
+    let rebuilding = hyperfleet_runtime::background::run(move || async move {
+        // Connections belong to the threads that made them.
+        let pool = PgPool::connect_with(connect.as_ref().clone()).await?;
+        let rebuilt = replay::rebuild(&pool, model, &options).await?;
+        pool.close().await;
+        anyhow::Ok(rebuilt)
+    });
+    rebuilding.await?
 }
 
 fn document(name: &str, rolled_back: bool, rebuilt: &Rebuilt) -> Value {
