@@ -4,6 +4,7 @@ mod dlq;
 mod history;
 mod log;
 mod replay;
+mod sentinel;
 
 use std::path::PathBuf;
 
@@ -18,7 +19,10 @@ pub(crate) use self::history::{
 };
 pub(crate) use self::log::{ArchiveArguments, LogCommand, RestoreArguments};
 pub(crate) use self::replay::*;
-use crate::configuration::{DatabaseOfRole, DatabaseOnly, Everything, SettingsArguments};
+pub(crate) use self::sentinel::{
+    DryRunArguments, ExplainArguments, SentinelArguments, SentinelCommand, UnselectedArguments,
+};
+use crate::configuration::{DatabaseOnly, Everything, SettingsArguments};
 
 /// Provisions and keeps fleets of `OpenShift` and Kubernetes clusters.
 #[derive(Debug, Parser)]
@@ -224,23 +228,6 @@ pub(crate) struct OpenapiArguments {
     /// Describe the kinds of this configuration of the API instead of the built-in ones
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SentinelArguments {
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments<DatabaseOfRole>,
-    /// Message broker to publish to, `amqp[s]://USER:PASSWORD@HOST[/VHOST]` or `pubsub://PROJECT[?create=true]`
-    #[arg(
-        long,
-        env = "HYPERFLEET_BROKER",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
-    pub(crate) broker: String,
-    /// Sentinel configuration; repeat for several kinds; default: built-in policies for every kind
-    #[arg(long, short = 'c', value_name = "FILE")]
-    pub(crate) config: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ pub(crate) mod history;
 pub(crate) mod log;
 pub(crate) mod patch;
 pub(crate) mod replay;
+pub(crate) mod sentinel;
 pub(crate) mod serve;
 pub(crate) mod version;
 pub(crate) mod wait;

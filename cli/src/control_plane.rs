@@ -97,7 +97,7 @@ impl ControlPlane {
         let sentinels = Sentinels::start(
             &[],
             &registry,
-            store.pool(),
+            &store,
             &broker.publisher(),
             &metrics,
             &shutdown,

@@ -9,10 +9,10 @@ use hyperfleet_runtime::telemetry::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Arguments, Command, LogFormat, ReplayCommand};
+use crate::arguments::{Arguments, Command, LogFormat, ReplayCommand, SentinelArguments};
 use crate::commands::{
     adapter, config, create, delete, demo, describe, diff, dlq, events, get, history, log, patch,
-    replay, serve, version, wait,
+    replay, sentinel, serve, version, wait,
 };
 use crate::configuration::{Configuration, Scope, SettingsArguments, traces};
 use crate::{environment, openapi};
@@ -116,6 +116,13 @@ async fn run_command(command: Command, mut given: Given) -> anyhow::Result<()> {
             given.level = arguments.short_log_level.clone().or(given.level);
             let role = given.role(&arguments.settings, &logs("api", "info", Format::Json))?;
             serve::api(role, stoppable()?).await
+        }
+        Command::Sentinel(SentinelArguments {
+            command: Some(command),
+            ..
+        }) => {
+            let role = given.role(command.settings(), &logs(PROGRAM, "warn", Format::Text))?;
+            sentinel::run(&command, &role).await
         }
         Command::Sentinel(arguments) => {
             let role = given.role(&arguments.settings, &logs("sentinel", "info", Format::Json))?;

@@ -75,7 +75,7 @@ where
         ) -> BoxFuture<'a, Result<(), ApplyError>>
         + Send,
 {
-    let mut wake_ups = store.wake_ups();
+    let mut wake_ups = store.commits();
     let mut pause = FIRST_PAUSE;
     let mut attempts = 0;
     let metrics = store.metrics().clone();

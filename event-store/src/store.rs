@@ -256,7 +256,10 @@ impl EventStore {
         Subscription::new(self.clone(), self.inner.committed.subscribe(), after)
     }
 
-    pub(crate) fn wake_ups(&self) -> watch::Receiver<u64> {
+    /// Moves whenever events were committed, here or, within milliseconds, in another process: for whoever
+    /// looks at what commits write. Only wakes: a notification may be lost, so that its user must also look
+    /// from time to time.
+    pub fn commits(&self) -> watch::Receiver<u64> {
         self.inner.committed.subscribe()
     }
 

@@ -104,6 +104,7 @@ pub async fn verify(pool: &PgPool) -> Result<Report, Error> {
         after = last;
     }
     compare::strangers(&mut transaction, &mut report).await?;
+    compare::lifetimes(&mut transaction, &mut report).await?;
     counts.compare(&mut transaction, &mut report).await?;
     transaction.rollback().await?;
     Ok(report)

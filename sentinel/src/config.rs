@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::ExpressionError;
 use crate::policy::{DecisionConfig, RuleConfig};
 
+pub use hyperfleet_projections::reconcile_queue::Shard;
 pub use hyperfleet_runtime::duration::{InvalidDuration, parse_duration};
 
 /// What one sentinel does. Fields may be replaced (by flags, by environment) before it is started; checking
@@ -40,6 +41,19 @@ pub struct SentinelConfig {
     pub tracing_enabled: bool,
     /// `claims`: how rows are taken from the queue.
     pub claims: ClaimConfig,
+    /// `shard`: the share of the selected resources that is this sentinel's; all of them by default.
+    pub shard: Shard,
+    /// `rate_limit`: how many events are published at most; without, as many as there are.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// How many events the sentinels of one name publish together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateLimit {
+    /// Events per second, on average.
+    pub events_per_second: f64,
+    /// Events that may follow each other at once after a quiet time.
+    pub burst: u32,
 }
 
 /// A label that a resource must have.
@@ -140,6 +154,8 @@ impl SentinelConfig {
             poll_interval: Duration::from_secs(5),
             tracing_enabled: true,
             claims: ClaimConfig::default(),
+            shard: Shard::default(),
+            rate_limit: None,
         }
     }
 
@@ -200,6 +216,39 @@ impl SentinelConfig {
                 self.claims.publish_parallelism
             ),
             "leave it out for the default",
+        )?;
+        self.validate_share()
+    }
+
+    fn validate_share(&self) -> Result<(), ConfigError> {
+        let Shard { index, count } = self.shard;
+        require(
+            (1..=10_000).contains(&count),
+            "shard.count",
+            &format!("must be between 1 and 10000, is {count}"),
+            "it is the number of shards, the same for each of them",
+        )?;
+        require(
+            index < count,
+            "shard.index",
+            &format!("must be less than shard.count, {count}, is {index}"),
+            "shards are counted from 0",
+        )?;
+        let Some(limit) = self.rate_limit else {
+            return Ok(());
+        };
+        let rate = limit.events_per_second;
+        require(
+            (0.01..=1_000_000.0).contains(&rate),
+            "rate_limit.events_per_second",
+            &format!("must be between 0.01 and 1000000, is {rate}"),
+            "leave rate_limit out for no limit",
+        )?;
+        require(
+            (1..=1_000_000).contains(&limit.burst),
+            "rate_limit.burst",
+            &format!("must be between 1 and 1000000, is {}", limit.burst),
+            "leave it out for what a second adds",
         )
     }
 

@@ -22,6 +22,7 @@ const LAG_BUCKETS: [f64; 12] = [
 #[derive(Debug, Clone)]
 pub struct MetricFamilies {
     pending: GaugeVec,
+    unselected: GaugeVec,
     oldest_due: GaugeVec,
     published: IntCounterVec,
     skipped: IntCounterVec,
@@ -45,6 +46,12 @@ impl MetricFamilies {
                 "pending_resources",
                 "Resources of the kind that are due and wait for a sentinel, whatever its selector; of each \
                  priority, 10000 are counted at most.",
+            )?,
+            unselected: gauge(
+                registry,
+                "unselected_resources",
+                "Resources of the kind that have been due for a minute and that no running sentinel selects; 10000 \
+                 are counted at most.",
             )?,
             oldest_due: gauge(
                 registry,
@@ -249,6 +256,16 @@ impl SentinelMetrics {
                 .last_cycle
                 .with_label_values(&recorder.labels())
                 .set(unix_seconds);
+        }
+    }
+
+    pub(crate) fn unselected(&self, count: f64) {
+        if let Some(recorder) = &self.recorder {
+            recorder
+                .families
+                .unselected
+                .with_label_values(&recorder.labels())
+                .set(count);
         }
     }
 

@@ -95,6 +95,15 @@ impl Policy {
             Decide::Message(decision) => decision.decide(resource, now),
         }
     }
+
+    /// Name and expression of the rule that applies to a resource; `None` when none does, or when there are
+    /// no rules but a `message_decision`.
+    pub fn rule(&self, resource: &Value, now: DateTime<Utc>) -> Option<(&str, &str)> {
+        match &self.decide {
+            Decide::Rules(rules) => rules.name(resource, now),
+            Decide::Message(_) => None,
+        }
+    }
 }
 
 /// `time + duration`, or the end of time.

@@ -4,11 +4,13 @@
 //! - A row is completed only after its event was confirmed; until then it comes back by itself.
 //! - Times of decisions are the database's, so that sentinels with different clocks agree.
 //! - No failure ends the loop. The queue or the broker failing slows it down, up to [`LONGEST_PAUSE`].
-//! - An idle sentinel asks the queue once per [`IDLE_PAUSE`], one index look-up that writes nothing. While
-//!   resources are changing it asks more often, because one change is often followed by the next.
+//! - A sentinel asks the queue when something was committed, and once per [`IDLE_PAUSE`] for what becomes due
+//!   by itself: a few index look-ups that write nothing.
 
+mod allowance;
 mod batch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -16,24 +18,24 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hyperfleet_broker::Publisher;
 use hyperfleet_domain::registry::Registry;
-use hyperfleet_projections::reconcile_queue::{self, ClaimRequest};
+use hyperfleet_projections::reconcile_queue::{self, ClaimRequest, Claimer, Registration};
 use hyperfleet_runtime::{Clock, IdSource};
 use sqlx::PgPool;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::SentinelMetrics;
 use crate::{ConfigError, Payload, Policy, SentinelConfig};
+use allowance::Allowance;
 use batch::Outcome;
 
-/// Between two questions to an idle queue: less than the 50 ms within which a change is to be published.
-const IDLE_PAUSE: Duration = Duration::from_millis(25);
+/// Between two questions to an idle queue while nothing is committed: how late a retry or a refresh may be.
+/// Also how late a change may be when the wake-ups of other processes are lost.
+const IDLE_PAUSE: Duration = Duration::from_millis(100);
 
-/// The same, for as long as [`BUSY_TIME`] after the last due resource.
-const BUSY_PAUSE: Duration = Duration::from_millis(5);
-
-/// How long a sentinel stays attentive.
-const BUSY_TIME: Duration = Duration::from_secs(2);
+/// The shortest time between two questions, however many commits there are.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 
 /// First pause after a failure; doubles with each further one.
 const FAILURE_PAUSE: Duration = Duration::from_millis(250);
@@ -44,8 +46,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often the depth of the queue is measured.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// From this age on, a resource that is due is taken for one that no sentinel selects.
+/// How often a sentinel says that it runs, and looks for what none selects.
+const REGISTRATION_INTERVAL: Duration = Duration::from_secs(10);
+
+/// From this age on, due resources are told of.
 const OVERDUE_SECONDS: f64 = 60.0;
+
+/// Ids of unselected resources in a line of the log.
+const UNSELECTED_SHOWN: u32 = 5;
 
 /// Everything one sentinel needs.
 pub struct SentinelOptions {
@@ -55,6 +63,8 @@ pub struct SentinelOptions {
     pub registry: Arc<Registry>,
     /// The database with the reconcile queue.
     pub pool: PgPool,
+    /// Moves whenever something was committed; see `EventStore::commits`.
+    pub commits: watch::Receiver<u64>,
     /// Where events go.
     pub publisher: Arc<dyn Publisher>,
     /// For the time of the last successful poll.
@@ -102,15 +112,24 @@ pub async fn run(options: SentinelOptions) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// When to ask the queue again.
+#[derive(Clone, Copy)]
+enum Next {
+    AtOnce,
+    After(Duration),
+    /// When something was committed, or may have become due by itself.
+    WhenDue,
+}
+
 struct Sentinel {
     options: SentinelOptions,
     policy: Policy,
     payload: Payload,
-    request: ClaimRequest,
+    claimer: Claimer,
+    registration: Registration,
+    allowance: Allowance,
     /// Failures in a row.
     failures: u32,
-    /// When something was last due.
-    last_due: Instant,
 }
 
 impl Sentinel {
@@ -130,11 +149,20 @@ impl Sentinel {
             ));
         };
         let labels = config.resource_selector.iter();
+        let labels: BTreeMap<_, _> = labels
+            .map(|item| (item.label.clone(), item.value.clone()))
+            .collect();
+        let registration = Registration {
+            id: options.ids.new_id(),
+            name: config.name.clone(),
+            kind: descriptor.kind.clone(),
+            labels: labels.clone(),
+            shard: config.shard,
+        };
         let request = ClaimRequest {
             kind: descriptor.kind.clone(),
-            labels: labels
-                .map(|item| (item.label.clone(), item.value.clone()))
-                .collect(),
+            labels,
+            shard: config.shard,
             limit: config.claims.batch_size,
             visibility: config.claims.visibility_timeout,
         };
@@ -143,9 +171,10 @@ impl Sentinel {
         Ok(Self {
             policy,
             payload,
-            request,
+            claimer: Claimer::new(request),
+            registration,
+            allowance: Allowance::new(config),
             failures: 0,
-            last_due: Instant::now(),
             options,
         })
     }
@@ -159,26 +188,61 @@ impl Sentinel {
             "sentinel started"
         );
         let mut depth_due = Instant::now();
+        let mut registration_due = Instant::now();
         while !self.options.shutdown.is_cancelled() {
+            if Instant::now() >= registration_due {
+                self.register().await;
+                registration_due = Instant::now() + REGISTRATION_INTERVAL;
+            }
             if Instant::now() >= depth_due {
                 self.measure_depth().await;
                 depth_due = Instant::now() + DEPTH_INTERVAL;
             }
-            let pause = self.cycle().await;
-            if !pause.is_zero() {
-                tokio::select! {
-                    () = self.options.shutdown.cancelled() => {}
-                    () = sleep(pause) => {}
-                }
-            }
+            self.options.commits.mark_unchanged();
+            let next = self.cycle().await;
+            self.wait(next).await;
+        }
+        if let Err(error) =
+            reconcile_queue::unregister(&self.options.pool, self.registration.id).await
+        {
+            tracing::debug!(error = &error as &dyn std::error::Error, "not unregistered");
         }
         tracing::info!(sentinel = self.options.config.name, "sentinel stopped");
     }
 
-    /// Handles one batch and tells how long to pause after it.
-    async fn cycle(&mut self) -> Duration {
+    /// Waits until the queue is to be asked again.
+    async fn wait(&mut self, next: Next) {
+        let pause = match next {
+            Next::AtOnce => return,
+            Next::After(pause) => pause,
+            Next::WhenDue => IDLE_PAUSE,
+        };
+        let commits = &mut self.options.commits;
+        let woken = async {
+            sleep(SHORTEST_PAUSE).await;
+            // When there can be no more commits, the pause is left.
+            if !matches!(next, Next::WhenDue) || commits.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = self.options.shutdown.cancelled() => {}
+            () = woken => {}
+            () = sleep(pause) => {}
+        }
+    }
+
+    /// Handles one batch and tells when to ask for the next.
+    async fn cycle(&mut self) -> Next {
         let started = Instant::now();
-        let due = match reconcile_queue::claim(&self.options.pool, &self.request).await {
+        let wanted = self.options.config.claims.batch_size;
+        let pool = &self.options.pool;
+        let claimed = match self.allowance.refill(pool, wanted).await {
+            Ok(0) => return Next::After(self.allowance.pause()),
+            Ok(limit) => self.claimer.claim(pool, limit).await,
+            Err(error) => Err(error),
+        };
+        let due = match claimed {
             Ok(due) => due,
             Err(error) => {
                 self.options.metrics.queue_failed("fetch_error");
@@ -186,7 +250,7 @@ impl Sentinel {
                     error = &error as &dyn std::error::Error,
                     "due resources not claimed"
                 );
-                return self.pause_after_failure();
+                return Next::After(self.pause_after_failure());
             }
         };
         let now = self.options.clock.now();
@@ -200,18 +264,17 @@ impl Sentinel {
             .queue_asked(now.timestamp_millis() as f64 / 1000.0);
         if due.is_empty() {
             self.failures = 0;
-            let busy = self.last_due.elapsed() < BUSY_TIME;
-            return if busy { BUSY_PAUSE } else { IDLE_PAUSE };
+            return Next::WhenDue;
         }
-        self.last_due = Instant::now();
-        let outcome = self.handle(due).await;
+        let (outcome, published) = self.handle(due).await;
+        self.allowance.spend(published);
         self.options.metrics.batch_done(started.elapsed());
         match outcome {
             Outcome::Done => {
                 self.failures = 0;
-                Duration::ZERO
+                Next::AtOnce
             }
-            Outcome::Failed => self.pause_after_failure(),
+            Outcome::Failed => Next::After(self.pause_after_failure()),
         }
     }
 
@@ -223,8 +286,42 @@ impl Sentinel {
         pause
     }
 
+    /// Says that it runs, and sets aside what no sentinel selects.
+    async fn register(&self) {
+        let pool = &self.options.pool;
+        let kind = &self.registration.kind;
+        let done = async {
+            reconcile_queue::register(pool, &self.registration).await?;
+            reconcile_queue::set_unselected_aside(pool, kind).await?;
+            reconcile_queue::unselected(pool, kind, UNSELECTED_SHOWN).await
+        };
+        let unselected = match done.await {
+            Ok(unselected) => unselected,
+            Err(error) => {
+                self.options.metrics.queue_failed("fetch_error");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "not registered; unselected resources not looked for"
+                );
+                return;
+            }
+        };
+        #[expect(clippy::cast_precision_loss, reason = "10,000 are counted at most")]
+        self.options.metrics.unselected(unselected.count as f64);
+        if unselected.count > 0 {
+            tracing::warn!(
+                resource_type = self.options.config.resource_type,
+                count = unselected.count,
+                first = unselected.first.join(", "),
+                "no running sentinel selects these resources, so their adapters hear nothing of them: start one \
+                 whose resource_selector and shard fit, or change their labels"
+            );
+        }
+    }
+
     async fn measure_depth(&self) {
-        let depth = match reconcile_queue::depth(&self.options.pool, &self.request.kind).await {
+        let kind = &self.registration.kind;
+        let depth = match reconcile_queue::depth(&self.options.pool, kind).await {
             Ok(depth) => depth,
             Err(error) => {
                 self.options.metrics.queue_failed("fetch_error");
@@ -243,8 +340,7 @@ impl Sentinel {
                 resource_type = self.options.config.resource_type,
                 due,
                 oldest_due_seconds = oldest,
-                "resources have been due for long: either no sentinel's resource_selector matches \
-                 them, or publishing fails"
+                "resources have been due for long: more is due than is published, or publishing fails"
             );
         }
     }

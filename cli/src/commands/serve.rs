@@ -61,19 +61,22 @@ pub(crate) async fn sentinel(
     role: Role,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    if arguments.broker.starts_with("memory:") {
+    let url = arguments
+        .broker
+        .context("say which broker to publish to with --broker URL or HYPERFLEET_BROKER")?;
+    if url.starts_with("memory:") {
         bail!(
             "the broker `memory:` lives inside one process; a sentinel of its own needs a broker that adapters can reach"
         );
     }
-    let broker = Broker::connect(&arguments.broker).await?;
+    let broker = Broker::connect(&url).await?;
     let settings = &role.configuration.database;
     let database = Database::open(&settings.choice()?, settings).await?;
     let store = database.store(&role.metrics).await?;
     let sentinels = Sentinels::start(
         &arguments.config,
         &role.configuration.registry,
-        store.pool(),
+        &store,
         &broker.publisher(),
         &role.metrics,
         &shutdown,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use hyperfleet_broker::Publisher;
 use hyperfleet_domain::Registry;
+use hyperfleet_event_store::EventStore;
 use hyperfleet_sentinel::metrics::MetricFamilies;
 use hyperfleet_sentinel::{SentinelConfig, SentinelOptions, SentinelStatus};
-use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ impl Sentinels {
     pub(crate) fn start(
         files: &[PathBuf],
         registry: &Arc<Registry>,
-        pool: &PgPool,
+        store: &EventStore,
         publisher: &Arc<dyn Publisher>,
         metrics: &prometheus::Registry,
         shutdown: &CancellationToken,
@@ -41,7 +41,8 @@ impl Sentinels {
                 ),
                 config,
                 registry: Arc::clone(registry),
-                pool: pool.clone(),
+                pool: store.pool().clone(),
+                commits: store.commits(),
                 publisher: Arc::clone(publisher),
                 clock: environment::clock(),
                 ids: environment::ids(),

@@ -29,12 +29,13 @@ const GENERATION_EVENTS: [&str; 3] = [
 
 /// A row that becomes due is taken from whoever holds it: what they saw is outdated.
 const MAKE_DUE: &str = "
-INSERT INTO reconcile_queue AS stored (resource_id, kind, labels, due_time, traceparent, priority)
-SELECT id, kind, labels, now(), traceparent, priority
-FROM UNNEST($1::text[], $2::text[], $3::jsonb[], $4::text[], $5::smallint[])
-    AS due (id, kind, labels, traceparent, priority)
+INSERT INTO reconcile_queue AS stored
+    (resource_id, kind, labels, due_time, traceparent, priority, tenant)
+SELECT id, kind, labels, now(), traceparent, priority, tenant_of(tenancy)
+FROM UNNEST($1::text[], $2::text[], $3::jsonb[], $4::text[], $5::smallint[], $6::jsonb[])
+    AS due (id, kind, labels, traceparent, priority, tenancy)
 ON CONFLICT (resource_id) DO UPDATE SET
-    labels = excluded.labels, due_time = LEAST(stored.due_time, excluded.due_time), attempt = 0,
+    labels = excluded.labels, tenant = excluded.tenant, due_time = LEAST(stored.due_time, excluded.due_time), attempt = 0,
     claimed_until = NULL, claim_token = NULL, traceparent = excluded.traceparent,
     priority = LEAST(stored.priority, excluded.priority)";
 
@@ -98,6 +99,7 @@ pub(crate) async fn make_due<'a>(
     let mut ids: Vec<&str> = Vec::new();
     let mut kinds: Vec<&str> = Vec::new();
     let mut labels: Vec<Json<&BTreeMap<String, String>>> = Vec::new();
+    let mut tenancies: Vec<Json<&BTreeMap<String, String>>> = Vec::new();
     let mut traces: Vec<Option<&str>> = Vec::new();
     let mut priorities: Vec<i16> = Vec::new();
     for change in due {
@@ -107,6 +109,7 @@ pub(crate) async fn make_due<'a>(
         ids.push(&change.resource.id);
         kinds.push(&change.resource.kind);
         labels.push(Json(&change.resource.labels));
+        tenancies.push(Json(&change.resource.tenancy));
         traces.push(change.traceparent.as_deref());
         priorities.push(priority.stored());
     }
@@ -119,6 +122,7 @@ pub(crate) async fn make_due<'a>(
         .bind(labels)
         .bind(traces)
         .bind(priorities)
+        .bind(tenancies)
         .execute(connection)
         .await?;
     Ok(())

@@ -8,7 +8,9 @@ use sqlx::types::Json;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{CLAIM, COMPLETE, DEPTH, RELEASE};
+use super::DEPTH;
+use super::claim::{CLAIM, CLAIM_IN_TURNS, NEXT_TENANTS};
+use super::settle::{COMPLETE, RELEASE};
 
 /// Resources in the queue, a few of which are due.
 const FLEET: i32 = 20_000;
@@ -86,6 +88,8 @@ async fn no_statement_reads_the_fleet() {
             .bind(Json(&labels))
             .bind(10_i64)
             .bind(60.0)
+            .bind(0)
+            .bind(1)
     })
     .await;
     // A claim takes the most urgent rows, and no lock on others
@@ -95,6 +99,24 @@ async fn no_statement_reads_the_fleet() {
             .await
             .unwrap();
     assert_eq!(claimed, [0; 10]);
+    let sql = explained(CLAIM_IN_TURNS);
+    reads_few_rows(pool, "claiming in turns", &sql, |query| {
+        query
+            .bind("Cluster")
+            .bind(Json(&labels))
+            .bind(10_i64)
+            .bind(60.0)
+            .bind(0)
+            .bind(1)
+            .bind(1_i16)
+            .bind(vec!["", "another"])
+    })
+    .await;
+    let sql = explained(NEXT_TENANTS);
+    reads_few_rows(pool, "looking for tenants", &sql, |query| {
+        query.bind("Cluster").bind(1_i16).bind("").bind(32)
+    })
+    .await;
     let sql = explained(DEPTH);
     reads_few_rows(pool, "measuring", &sql, |query| {
         query.bind("Cluster").bind(10_000_i64)

@@ -6,7 +6,9 @@ use hyperfleet_projections::reconcile_queue::Priority;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{ClaimConfig, ConfigError, LabelSelector, SentinelConfig, parse_duration};
+use super::{
+    ClaimConfig, ConfigError, LabelSelector, RateLimit, SentinelConfig, Shard, parse_duration,
+};
 use crate::policy::{
     AfterChange, DecisionConfig, Interval, MessageDecisionConfig, ParamConfig, RuleConfig,
 };
@@ -52,6 +54,22 @@ struct File {
     message_data: Option<Map<String, Value>>,
     #[serde(default)]
     claims: ClaimsSection,
+    shard: Option<ShardSection>,
+    rate_limit: Option<RateLimitSection>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShardSection {
+    index: u32,
+    count: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RateLimitSection {
+    events_per_second: f64,
+    burst: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -231,7 +249,27 @@ impl File {
                     .publish_parallelism
                     .unwrap_or(default.publish_parallelism),
             },
+            shard: self.shard.map_or_else(Shard::default, |shard| Shard {
+                index: shard.index,
+                count: shard.count,
+            }),
+            rate_limit: self.rate_limit.map(RateLimitSection::into_config),
         })
+    }
+}
+
+impl RateLimitSection {
+    fn into_config(self) -> RateLimit {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what does not fit is out of range, and refused"
+        )]
+        let second = self.events_per_second.ceil() as u32;
+        RateLimit {
+            events_per_second: self.events_per_second,
+            burst: self.burst.unwrap_or(second),
+        }
     }
 }
 

@@ -61,6 +61,30 @@ impl Rules {
         now: DateTime<Utc>,
         schedule: &Schedule,
     ) -> Decision {
+        let (rule, warning) = self.applying(resource, now);
+        match rule {
+            Some(rule) => Decision {
+                warning,
+                ..rule.decide(resource, now, schedule)
+            },
+            None => Decision {
+                publish: false,
+                reason: Cow::Borrowed("no rule applies"),
+                next_due: after(now, RECHECK),
+                next_priority: Priority::Refresh,
+                warning,
+            },
+        }
+    }
+
+    /// The name and expression of the rule that applies.
+    pub(super) fn name(&self, resource: &Value, now: DateTime<Utc>) -> Option<(&str, &str)> {
+        let (rule, _) = self.applying(resource, now);
+        rule.map(|rule| (rule.config.name.as_str(), rule.config.when.as_str()))
+    }
+
+    /// The first rule that holds, and what went wrong with the last one before it that failed.
+    fn applying(&self, resource: &Value, now: DateTime<Utc>) -> (Option<&Rule>, Option<String>) {
         let context = rule_context(resource, now);
         let mut warning = None;
         let rule = self
@@ -81,19 +105,7 @@ impl Rules {
                     false
                 }
             });
-        match rule {
-            Some(rule) => Decision {
-                warning,
-                ..rule.decide(resource, now, schedule)
-            },
-            None => Decision {
-                publish: false,
-                reason: Cow::Borrowed("no rule applies"),
-                next_due: after(now, RECHECK),
-                next_priority: Priority::Refresh,
-                warning,
-            },
-        }
+        (rule, warning)
     }
 }
 

@@ -46,8 +46,8 @@ enum Failure {
 }
 
 impl Sentinel {
-    /// Deals with claimed rows and settles their claims.
-    pub(super) async fn handle(&self, due: Vec<DueResource>) -> Outcome {
+    /// Deals with claimed rows and settles their claims; also, how many events were published, or may have been.
+    pub(super) async fn handle(&self, due: Vec<DueResource>) -> (Outcome, u32) {
         let claimed = Instant::now();
         let parallelism = self.options.config.claims.publish_parallelism;
         let rows: Vec<Row> = stream::iter(due)
@@ -58,10 +58,15 @@ impl Sentinel {
         let mut completions = Vec::with_capacity(rows.len());
         let (mut failed, mut not_begun) = (Vec::new(), Vec::new());
         let mut first_failure = None;
+        let mut published: u32 = 0;
         for row in rows {
             match row {
-                Row::Completed(completion) => completions.push(completion),
+                Row::Completed(completion) => {
+                    published += u32::from(completion.published_generation.is_some());
+                    completions.push(completion);
+                }
                 Row::Failed(claim, failure) => {
+                    published += 1;
                     first_failure.get_or_insert(failure);
                     failed.push(claim);
                 }
@@ -95,7 +100,7 @@ impl Sentinel {
                 outcome = Outcome::Failed;
             }
         }
-        outcome
+        (outcome, published)
     }
 
     /// This process stood still for longer than its claims lasted. Others have taken over.
@@ -114,7 +119,7 @@ impl Sentinel {
 
     async fn handle_row(&self, row: DueResource, claimed: Instant) -> Row {
         // Only half of the visibility timeout is used, so that a claim never ends under a publish.
-        let too_old = claimed.elapsed() > self.request.visibility / 2;
+        let too_old = claimed.elapsed() > self.claimer.request().visibility / 2;
         if too_old || self.options.shutdown.is_cancelled() {
             return Row::NotBegun(row.claim);
         }

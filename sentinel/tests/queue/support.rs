@@ -244,6 +244,8 @@ impl Sentinel {
             config,
             registry: Arc::new(Registry::builtin()),
             pool: fleet.pool().clone(),
+            // Nobody tells of commits, so it looks by itself.
+            commits: tokio::sync::watch::channel(0).1,
             publisher,
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7Source),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hyperfleet_projections::reconcile_queue::{
-    ClaimRequest, Completion, DueResource, Priority, claim, complete, depth, release,
+    ClaimRequest, Completion, DueResource, Priority, Shard, claim, complete, depth, release,
 };
 use hyperfleet_tests::app::{Report, TestApp};
 use serde_json::json;
@@ -16,6 +16,7 @@ fn clusters(limit: u32) -> ClaimRequest {
     ClaimRequest {
         kind: "Cluster".to_owned(),
         labels: BTreeMap::new(),
+        shard: Shard::default(),
         limit,
         visibility: Duration::from_mins(1),
     }

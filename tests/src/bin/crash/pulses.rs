@@ -63,6 +63,8 @@ pub(crate) async fn run(child: &Child) -> Result<()> {
             config,
             registry: Arc::clone(&registry),
             pool: pool.clone(),
+            // It looks by itself, as often as while no notification arrives.
+            commits: tokio::sync::watch::channel(0).1,
             publisher: Arc::clone(&publisher),
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7Source),
