@@ -9,6 +9,8 @@ mod api;
 #[cfg(feature = "bench")]
 mod figure;
 #[cfg(feature = "bench")]
+mod growth;
+#[cfg(feature = "bench")]
 mod history;
 #[cfg(feature = "bench")]
 mod load;
@@ -16,6 +18,8 @@ mod load;
 mod pubsub;
 #[cfg(feature = "bench")]
 mod rebuild;
+#[cfg(feature = "bench")]
+mod sentinel;
 #[cfg(feature = "bench")]
 mod store;
 #[cfg(feature = "bench")]
@@ -31,7 +35,7 @@ use anyhow::Result;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The benchmarks: name and what it measures.
-const BENCHMARKS: [(&str, &str); 6] = [
+const BENCHMARKS: [(&str, &str); 8] = [
     (
         "store",
         "appends per second, against pgbench and postgres-es",
@@ -53,15 +57,23 @@ const BENCHMARKS: [(&str, &str); 6] = [
         "latency of histories and past states over a long log",
     ),
     (
+        "growth",
+        "bytes of the log for a cluster's beginning, for reports without news, for a change",
+    ),
+    (
+        "sentinel",
+        "time from a change to its event at a consumer, events per second, what idling costs",
+    ),
+    (
         "broker",
         "confirmed publishes per second and time to the handler, against bare clients",
     ),
 ];
 
-/// Clusters of the benchmarks `api` and `watch` when nobody says otherwise.
+/// Clusters of the benchmarks `api`, `watch` and `sentinel` when nobody says otherwise.
 const DEFAULT_CLUSTERS: u32 = 10_000;
 
-/// Clusters of the benchmarks `api` and `watch`. Fewer would make pages and searches empty.
+/// Clusters of the benchmarks `api`, `watch` and `sentinel`. Fewer would make pages and searches empty.
 const CLUSTERS: std::ops::RangeInclusive<i64> = 1_000..=1_000_000;
 
 /// Events of the benchmarks `history` and `rebuild` when nobody says otherwise.
@@ -76,14 +88,15 @@ const EVENTS: std::ops::RangeInclusive<i64> = 20_000..=100_000_000;
 /// Benchmarks: store (appends per second, against pgbench and postgres-es); api (requests per second and
 /// latency, reads against a bare handler with the same statements); watch (time from commit to client with
 /// many watchers, each compared with the log); rebuild (events per second of rebuilding the resource view, and
-/// reads meanwhile against before); history (latency of histories and past states over a long log); broker
-/// (confirmed publishes per second and time to the handler, against bare clients).
+/// reads meanwhile against before); history (latency of histories and past states over a long log); growth
+/// (bytes of the log for a cluster's beginning, for reports without news, for a change);
+/// sentinel (time from a change to its event at a consumer, events per second, what idling costs); broker (confirmed publishes per second and time to the handler, against bare clients).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which benchmark.
     #[arg(value_parser = BENCHMARKS.map(|(name, _)| name))]
     name: String,
-    /// How many clusters the API serves; for `api` and `watch`.
+    /// How many clusters the API serves; for `api`, `watch` and `sentinel`.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CLUSTERS, value_parser = clap::value_parser!(u32).range(CLUSTERS))]
     clusters: u32,
     /// How many watch; for `watch`.
@@ -165,6 +178,8 @@ fn figures(arguments: &Arguments) -> Result<Vec<figure::Figure>> {
         }),
         "rebuild" => rebuild::run(arguments.events),
         "history" => history::run(arguments.events),
+        "sentinel" => sentinel::run(arguments.clusters),
+        "growth" => growth::run(),
         "broker" => pubsub::run(),
         name => anyhow::bail!("there is no benchmark {name:?}"),
     }

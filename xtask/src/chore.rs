@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, check, conformance, coverage, crash, fuzz, openapi, schemathesis, test, upgrade,
+    bench, check, conformance, coverage, crash, fuzz, load, openapi, schemathesis, test, upgrade,
 };
 
 /// Chores of this repository.
@@ -32,6 +32,8 @@ enum Chore {
     Coverage(coverage::Arguments),
     /// Look for inputs for which something does not hold.
     Fuzz(fuzz::Arguments),
+    /// Fill a database with a fleet and keep it busy.
+    Load(load::Arguments),
     /// Write the OpenAPI document, docs/openapi.json.
     Openapi(openapi::Arguments),
     /// Make requests from the OpenAPI document and hold the answers against it.
@@ -51,6 +53,7 @@ impl Arguments {
             Chore::Crash(arguments) => crash::run(arguments),
             Chore::Coverage(arguments) => coverage::run(arguments),
             Chore::Fuzz(arguments) => fuzz::run(arguments),
+            Chore::Load(arguments) => load::run(arguments),
             Chore::Openapi(arguments) => openapi::run(arguments),
             Chore::Schemathesis(arguments) => schemathesis::run(arguments),
             Chore::Upgrade(arguments) => upgrade::run(arguments),

@@ -11,6 +11,7 @@ mod conformance;
 mod coverage;
 mod crash;
 mod fuzz;
+mod load;
 mod openapi;
 mod postgres;
 mod process;

@@ -96,6 +96,12 @@ impl Server {
         Ok(())
     }
 
+    /// URL of the server's first virtual host.
+    #[cfg(feature = "bench")]
+    pub(crate) fn url(&self) -> String {
+        format!("amqp://guest:guest@{}/%2f", self.host)
+    }
+
     /// The variables by which tests find the server.
     pub(crate) fn variables(&self) -> [(&'static str, &str); 2] {
         [(HOST, &self.host), (MANAGEMENT, &self.management)]
