@@ -11,6 +11,7 @@ mod management_cluster;
 mod metrics;
 mod reevaluation;
 mod sentinels;
+mod server;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) use self::api::{Api, ApiOptions};
 pub(crate) use self::broker::Broker;
 pub(crate) use self::database::Database;
 pub(crate) use self::sentinels::Sentinels;
+pub(crate) use self::server::SideServers;
 use crate::configuration::{Configuration, DatabaseChoice};
 
 /// What to start, and where.

@@ -1,5 +1,7 @@
 //! The health server: `/healthz` says that the process lives, `/readyz` whether it can serve.
 
+mod checks;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 use tokio::sync::watch;
+
+pub use self::checks::Checks;
 
 /// How long a readiness check may take before it counts as failed, unless told otherwise.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ mod batch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -79,15 +79,28 @@ pub struct SentinelOptions {
     pub shutdown: CancellationToken,
 }
 
-/// When a sentinel last asked the queue with success; clones share it.
-#[derive(Debug, Clone, Default)]
+/// What a sentinel last did, for readiness and liveness checks; clones share it.
+#[derive(Debug, Clone)]
 pub struct SentinelStatus {
-    /// Unix milliseconds; 0 is never.
+    /// Unix milliseconds of the last successful poll; 0 is never.
     last_poll: Arc<AtomicI64>,
+    begun: Instant,
+    /// Milliseconds from then to when the loop last turned.
+    last_turn: Arc<AtomicU64>,
+}
+
+impl Default for SentinelStatus {
+    fn default() -> Self {
+        Self {
+            last_poll: Arc::default(),
+            begun: Instant::now(),
+            last_turn: Arc::default(),
+        }
+    }
 }
 
 impl SentinelStatus {
-    /// The time of the last successful poll, for readiness and liveness checks.
+    /// The time of the last successful poll.
     pub fn last_successful_poll(&self) -> Option<DateTime<Utc>> {
         match self.last_poll.load(Ordering::Relaxed) {
             0 => None,
@@ -95,9 +108,20 @@ impl SentinelStatus {
         }
     }
 
+    /// How long the loop has not turned, successful or not. A queue or broker that is away does not stop it.
+    pub fn stands_still_for(&self) -> Duration {
+        let last = Duration::from_millis(self.last_turn.load(Ordering::Relaxed));
+        self.begun.elapsed().saturating_sub(last)
+    }
+
     fn polled(&self, now: DateTime<Utc>) {
         self.last_poll
             .store(now.timestamp_millis(), Ordering::Relaxed);
+    }
+
+    fn turned(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_turn.store(now, Ordering::Relaxed);
     }
 }
 
@@ -190,6 +214,7 @@ impl Sentinel {
         let mut depth_due = Instant::now();
         let mut registration_due = Instant::now();
         while !self.options.shutdown.is_cancelled() {
+            self.options.status.turned();
             if Instant::now() >= registration_due {
                 self.register().await;
                 registration_due = Instant::now() + REGISTRATION_INTERVAL;

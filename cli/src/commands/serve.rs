@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{ControlPlaneArguments, SentinelArguments};
 use crate::control_plane::{
-    Api, ApiOptions, Broker, ControlPlane, ControlPlaneOptions, Database, Sentinels,
+    Api, ApiOptions, Broker, ControlPlane, ControlPlaneOptions, Database, Sentinels, SideServers,
 };
 use crate::dispatch::Role;
 
@@ -81,8 +81,19 @@ pub(crate) async fn sentinel(
         &role.metrics,
         &shutdown,
     )?;
+    let checks = sentinels.checks(&broker.publisher(), &shutdown);
+    let configuration = &role.configuration;
+    let side = SideServers::start(
+        configuration,
+        checks,
+        &role.metrics,
+        "hyperfleet_sentinel_build_info",
+    )
+    .await?;
+    tell(&side.described(), &[], configuration.logging.output);
     shutdown.cancelled().await;
     sentinels.join().await;
+    side.stop().await;
     database.stop().await
 }
 

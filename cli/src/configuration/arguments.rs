@@ -44,7 +44,7 @@ impl Scope for DatabaseOnly {
     }
 }
 
-/// Those of the database, for a role whose `--config` is another file.
+/// Those of the database, and of the health and metrics servers, for a role whose `--config` is another file.
 #[derive(Clone, Debug)]
 pub(crate) enum DatabaseOfRole {}
 
@@ -55,7 +55,11 @@ impl Scope for DatabaseOfRole {
     const DEFAULT_FILES: &'static [&'static str] = &[];
 
     fn has(key: &Key) -> bool {
+        let of_side_servers = ["health.host", "health.port", "metrics.host", "metrics.port"];
+        let has_tls = ["health.tls.", "metrics.tls."];
         DatabaseOnly::has(key)
+            || of_side_servers.contains(&key.path)
+            || has_tls.iter().any(|prefix| key.path.starts_with(prefix))
     }
 }
 

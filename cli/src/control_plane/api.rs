@@ -4,11 +4,8 @@
 //! Order of the end: readiness says so at once, open requests finish, then the side servers stop, so that
 //! whoever asks while requests finish is told the truth.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::Router;
 use hyperfleet_api_types::BASE_PATH;
 use hyperfleet_command_api::identity::Gate;
@@ -20,22 +17,16 @@ use hyperfleet_projections::audit::{self, AuditLog, AuditMetrics};
 use hyperfleet_projections::routes::Exports;
 use hyperfleet_projections::{QueryState, WatchHub, run_catch_up};
 use hyperfleet_runtime::health::Health;
-use hyperfleet_runtime::http::{
-    self, AuditSink, HttpListener, HttpMetrics, HttpOptions, Limits, RequestLimits,
-};
-use hyperfleet_runtime::tls::{self, TlsListener};
+use hyperfleet_runtime::http::{self, AuditSink, HttpMetrics, HttpOptions, Limits, RequestLimits};
 use sqlx::PgPool;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::ScrapedMetrics;
 use super::reevaluation::{self, Reevaluation, ReevaluationMetrics};
-use crate::configuration::{Configuration, Listen};
+use super::server::{Place, SIDE_DRAIN, Server};
+use crate::configuration::Configuration;
 use crate::{environment, openapi};
-
-/// How long the health and metrics servers may finish requests.
-const SIDE_DRAIN: Duration = Duration::from_secs(2);
 
 /// The role in metrics.
 const COMPONENT: &str = "api";
@@ -59,11 +50,6 @@ pub(crate) struct Api {
     refusals: AuditLog,
     /// Ends the side servers.
     side: CancellationToken,
-}
-
-struct Server {
-    url: String,
-    task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Api {
@@ -173,20 +159,6 @@ fn http_options(configuration: &Configuration, sink: AuditSink) -> (HttpOptions,
         ..http_options.clone()
     };
     (http_options, quiet)
-}
-
-impl Server {
-    async fn join(self) {
-        match self.task.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!(url = self.url, error = %error, "a server ended badly");
-            }
-            Err(error) => {
-                tracing::error!(url = self.url, error = %error, "a server ended abnormally");
-            }
-        }
-    }
 }
 
 fn command_state(options: &ApiOptions<'_>) -> anyhow::Result<CommandState> {
@@ -322,49 +294,5 @@ async fn ping(pool: PgPool) -> Result<(), String> {
             tracing::debug!(error = %error, "the database does not answer");
             Err("database unavailable".to_owned())
         }
-    }
-}
-
-/// Where and how one server serves.
-struct Place<'a> {
-    listen: &'a Listen,
-    what: &'a str,
-    shutdown: CancellationToken,
-    drain: Duration,
-    options: &'a HttpOptions,
-}
-
-impl Place<'_> {
-    async fn serve(self, router: Router) -> anyhow::Result<Server> {
-        let (host, port) = (self.listen.host.as_str(), self.listen.port);
-        let address = match host {
-            // Many systems resolve it to ::1 first, where clients of 127.0.0.1 find nobody.
-            "localhost" => "127.0.0.1",
-            "" => "0.0.0.0",
-            host => host,
-        };
-        let listener = TcpListener::bind((address, port)).await.with_context(|| {
-            format!(
-                "cannot listen on {address}:{port} for {}; choose another port, or 0 for a free one",
-                self.what
-            )
-        })?;
-        let bound: SocketAddr = listener.local_addr()?;
-        let (scheme, listener) = match &self.listen.tls {
-            None => ("http", HttpListener::from(listener)),
-            Some(files) => {
-                let config = tls::server_config(&files.certificate, &files.key)?;
-                (
-                    "https",
-                    HttpListener::from(TlsListener::new(listener, config)?),
-                )
-            }
-        };
-        let (clock, ids) = (environment::clock(), environment::ids());
-        let router = http::layered_with(router, clock, ids, self.options);
-        Ok(Server {
-            url: format!("{scheme}://{bound}"),
-            task: tokio::spawn(http::serve(listener, router, self.shutdown, self.drain)),
-        })
     }
 }

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use hyperfleet_broker::Publisher;
 use hyperfleet_domain::Registry;
 use hyperfleet_event_store::EventStore;
+use hyperfleet_runtime::health::Checks;
 use hyperfleet_sentinel::metrics::MetricFamilies;
 use hyperfleet_sentinel::{SentinelConfig, SentinelOptions, SentinelStatus};
 use tokio::task::JoinHandle;
@@ -17,7 +19,11 @@ use crate::environment;
 /// Running sentinels.
 pub(crate) struct Sentinels {
     running: Vec<(String, JoinHandle<()>)>,
+    statuses: Vec<SentinelStatus>,
 }
+
+/// How long the loop of a sentinel may stand still: longer than the queue and the broker may take to answer.
+const STANDSTILL: Duration = Duration::from_mins(1);
 
 impl Sentinels {
     /// Starts a sentinel for each file, or for each kind when there is none.
@@ -30,9 +36,11 @@ impl Sentinels {
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let families = MetricFamilies::register(metrics)?;
-        let mut running = Vec::new();
+        let (mut running, mut statuses) = (Vec::new(), Vec::new());
         for config in configurations(files, registry)? {
             let kind = config.resource_type.clone();
+            let status = SentinelStatus::default();
+            statuses.push(status.clone());
             let options = SentinelOptions {
                 metrics: families.sentinel(
                     env!("CARGO_PKG_VERSION"),
@@ -46,7 +54,7 @@ impl Sentinels {
                 publisher: Arc::clone(publisher),
                 clock: environment::clock(),
                 ids: environment::ids(),
-                status: SentinelStatus::default(),
+                status,
                 shutdown: shutdown.clone(),
             };
             let name = kind.clone();
@@ -57,7 +65,38 @@ impl Sentinels {
             });
             running.push((kind, task));
         }
-        Ok(Self { running })
+        Ok(Self { running, statuses })
+    }
+
+    /// Their health: whether their loops turn, whether each has asked the queue, and whether the broker answers.
+    pub(crate) fn checks(
+        &self,
+        publisher: &Arc<dyn Publisher>,
+        shutdown: &CancellationToken,
+    ) -> Checks {
+        let (turning, polling) = (self.statuses.clone(), self.statuses.clone());
+        let publisher = Arc::clone(publisher);
+        Checks::new(shutdown.clone())
+            .alive(move || {
+                let is_stuck = turning
+                    .iter()
+                    .any(|one| one.stands_still_for() > STANDSTILL);
+                async move { (!is_stuck).then_some(()).ok_or("poll stale".to_owned()) }
+            })
+            .ready("sentinel_poll", move || {
+                let have_polled = polling
+                    .iter()
+                    .all(|one| one.last_successful_poll().is_some());
+                let reason = "no successful poll completed yet";
+                async move { have_polled.then_some(()).ok_or(reason.to_owned()) }
+            })
+            .ready("broker", move || {
+                let publisher = Arc::clone(&publisher);
+                async move {
+                    let checked = publisher.check().await;
+                    checked.map_err(|error| hyperfleet_runtime::error_chain(&error).to_string())
+                }
+            })
     }
 
     /// Waits until every sentinel has finished its batch.

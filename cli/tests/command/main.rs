@@ -18,6 +18,7 @@ mod lifecycle;
 mod log;
 mod rebuild;
 mod replay;
+mod sentinel;
 mod shutdown;
 mod takeover;
 mod traces;

@@ -71,7 +71,8 @@ pub(super) fn run(clusters: u32) -> Result<Vec<Figure>> {
         .enable_all()
         .build()?
         .block_on(async {
-            let bench = Bench::open(server.url(), &rabbitmq.url(), &program, plan).await?;
+            let broker = rabbitmq.url();
+            let bench = Bench::open(server.url(), &broker, &program, plan).await?;
             bench.measure().await
         })
 }

@@ -46,7 +46,14 @@ impl Replicas {
         let start = |_| {
             Command::new(program)
                 .arg("sentinel")
-                .args(["--log-level", "error"])
+                .args([
+                    "--log-level",
+                    "error",
+                    "--health-port",
+                    "0",
+                    "--metrics-port",
+                    "0",
+                ])
                 .env("HYPERFLEET_DATABASE_URL", database)
                 .env("HYPERFLEET_BROKER", broker)
                 .stdin(Stdio::null())
