@@ -433,7 +433,14 @@ async fn write(
         match written {
             Ok(_) => return Ok(decision),
             Err(error) if error.conflict && attempt < APPLY_ATTEMPTS => attempt += 1,
-            Err(error) => return Err((decision.operation, from_cluster(&error))),
+            Err(mut error) => {
+                // What was meant, not how it is done, is what operators search for.
+                error.operation = match decision.operation {
+                    Operation::Update => "update",
+                    _ => "create",
+                };
+                return Err((decision.operation, from_cluster(&error)));
+            }
         }
     }
 }

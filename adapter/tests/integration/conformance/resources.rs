@@ -255,7 +255,7 @@ async fn a140_a_conflict_that_stays_fails_with_its_step() {
     world.run(&[map("a", "")], 5).await;
     let target = Scripted::new(&world.simulated, &[("apply", "a", Refusal::Conflict)]);
     let outcome = run(&target, &world.api, &task(&[map("a", "")]), 6).await;
-    assert!(outcome.errors[&Phase::Resources].contains("K8s apply operation failed: ConfigMap/a"));
+    assert!(outcome.errors[&Phase::Resources].contains("K8s update operation failed: ConfigMap/a"));
     let seen = world.seen();
     assert_eq!(
         (
