@@ -6,6 +6,7 @@
 //!   help ([`ApiError::is_transient`]);
 //! - response bodies are bounded.
 
+mod recorded;
 mod url;
 
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ use tracing::{Instrument as _, Span};
 
 use crate::config::{ApiSettings, Backoff, Method, parse_duration};
 
+pub use recorded::{RecordedAnswers, RecordedError, RecordedRequest};
+
 /// The largest response body read, in bytes: far above any resource, far below trouble.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -33,9 +36,18 @@ const UNKNOWN_ENDPOINT: &str = "HYPERFLEET-NTF-000";
 /// Makes the calls of one adapter.
 pub struct ApiClient {
     settings: ApiSettings,
-    http: reqwest::Client,
+    answers: Answers,
     user_agent: String,
     token: Mutex<Option<(Instant, String)>>,
+}
+
+/// Who answers.
+#[derive(Debug, Clone)]
+pub enum Answers {
+    /// Servers.
+    Network(reqwest::Client),
+    /// A record; nothing is sent, and nothing is tried again.
+    Record(RecordedAnswers),
 }
 
 /// A call with everything rendered.
@@ -160,10 +172,10 @@ fn is_retried(status: u16) -> bool {
 
 impl ApiClient {
     /// A client with the given settings; `user_agent` is used unless a header sets one.
-    pub fn new(settings: ApiSettings, http: reqwest::Client, user_agent: String) -> Self {
+    pub fn new(settings: ApiSettings, answers: Answers, user_agent: String) -> Self {
         Self {
             settings,
-            http,
+            answers,
             user_agent,
             token: Mutex::new(None),
         }
@@ -180,6 +192,10 @@ impl ApiClient {
             &self.settings.version,
             &request.url,
         );
+        let http = match &self.answers {
+            Answers::Network(http) => http,
+            Answers::Record(answers) => return self.recorded(answers, request, &url),
+        };
         let attempts = match request.retry_attempts {
             0 => self.settings.retry_attempts.max(1),
             attempts => attempts,
@@ -195,7 +211,7 @@ impl ApiClient {
                 url.full = url,
                 http.request.resend_count = attempt - 1,
             );
-            let sent = self.attempt(request, method, &url, timeout, attempt);
+            let sent = self.attempt(http, request, &url, timeout, attempt);
             let error = match sent.instrument(span).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
@@ -246,14 +262,48 @@ impl ApiClient {
         )
     }
 
+    /// How many requests were answered from a record.
+    pub(crate) fn recorded_count(&self) -> usize {
+        match &self.answers {
+            Answers::Network(_) => 0,
+            Answers::Record(answers) => answers.count(),
+        }
+    }
+
+    fn recorded(
+        &self,
+        answers: &RecordedAnswers,
+        request: &Request,
+        url: &str,
+    ) -> Result<Response, ApiError> {
+        let base = self.settings.base_url.trim_end_matches('/');
+        let matched = url
+            .strip_prefix(base)
+            .filter(|rest| !base.is_empty() && rest.starts_with('/'))
+            .unwrap_or(url);
+        let method = request.method.as_str();
+        let (code, answer) = answers.answer(method, matched, request.body.as_deref());
+        let status = reqwest::StatusCode::from_u16(code).map_err(|_| ApiError::Malformed {
+            method,
+            url: url.to_owned(),
+            problem: format!("the recorded answer has status {code}"),
+        })?;
+        let body = match answer {
+            Value::Null => Vec::new(),
+            body => body.to_string().into_bytes(),
+        };
+        outcome(method, url, status, body, 1)
+    }
+
     async fn attempt(
         &self,
+        http: &reqwest::Client,
         request: &Request,
-        method: &'static str,
         url: &str,
         timeout: Duration,
         attempt: u32,
     ) -> Result<Response, ApiError> {
+        let method = request.method.as_str();
         let transport = |source: reqwest::Error| ApiError::Transport {
             method,
             url: url.to_owned(),
@@ -273,7 +323,7 @@ impl ApiClient {
             url: url.to_owned(),
             problem: format!("the URL is not valid: {error}"),
         })?;
-        let mut builder = self.http.request(verb, target).headers(headers);
+        let mut builder = http.request(verb, target).headers(headers);
         if !timeout.is_zero() {
             builder = builder.timeout(timeout);
         }
@@ -295,25 +345,7 @@ impl ApiClient {
             }
             body.extend_from_slice(&chunk);
         }
-        if status.is_success() {
-            return Ok(Response {
-                status: status.as_u16(),
-                body,
-            });
-        }
-        let code = serde_json::from_slice::<Value>(&body)
-            .ok()
-            .and_then(|problem| Some(problem.get("code")?.as_str()?.to_owned()))
-            .unwrap_or_default();
-        Err(ApiError::Status {
-            method,
-            url: url.to_owned(),
-            status: status.as_u16(),
-            reason: status.canonical_reason().unwrap_or_default().to_owned(),
-            attempts: attempt,
-            body: quote(&body),
-            code,
-        })
+        outcome(method, url, status, body, attempt)
     }
 
     async fn headers(
@@ -382,6 +414,35 @@ impl ApiClient {
         *cached = Some((Instant::now(), token.to_owned()));
         Ok(Some(token.to_owned()))
     }
+}
+
+/// What an answer means.
+fn outcome(
+    method: &'static str,
+    url: &str,
+    status: reqwest::StatusCode,
+    body: Vec<u8>,
+    attempts: u32,
+) -> Result<Response, ApiError> {
+    if status.is_success() {
+        return Ok(Response {
+            status: status.as_u16(),
+            body,
+        });
+    }
+    let code = serde_json::from_slice::<Value>(&body)
+        .ok()
+        .and_then(|problem| Some(problem.get("code")?.as_str()?.to_owned()))
+        .unwrap_or_default();
+    Err(ApiError::Status {
+        method,
+        url: url.to_owned(),
+        status: status.as_u16(),
+        reason: status.canonical_reason().unwrap_or_default().to_owned(),
+        attempts,
+        body: quote(&body),
+        code,
+    })
 }
 
 /// The wait after attempt number `attempt`, jittered, then capped.

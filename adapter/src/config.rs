@@ -13,6 +13,8 @@ mod duration;
 mod environment;
 mod error;
 mod lookup;
+mod maestro_file;
+mod overrides;
 mod reader;
 mod references;
 mod task_file;
@@ -34,11 +36,13 @@ pub use error::{ConfigError, Problem};
 pub use lookup::{
     ADAPTER_CONFIG_VARIABLE, TASK_CONFIG_VARIABLE, adapter_config_path, task_config_path,
 };
+pub use overrides::{SETTINGS, Setting};
 pub use types::{
     Action, AdapterSettings, ApiCall, ApiSettings, AuthSettings, Backoff, BrokerSettings, Build,
     Capture, CaptureSource, Condition, DeleteRule, DiscoverBy, Discovery, KubernetesSettings,
-    Lifecycle, LogAction, LogSettings, Manifest, Method, Operator, Param, Payload, Post,
-    Precondition, PropagationPolicy, Resource, Source, Task,
+    Lifecycle, LogAction, LogSettings, MaestroSettings, MaestroTls, Manifest, Method,
+    NestedDiscovery, Operator, Param, Payload, Post, Precondition, PropagationPolicy, Resource,
+    Source, Task,
 };
 
 /// The largest configuration file accepted, in bytes; `ConfigMaps` end at 1 MiB.
@@ -60,6 +64,19 @@ pub struct Config {
     pub(crate) task_tree: Value,
 }
 
+/// Where a configuration is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'i> {
+    /// The `AdapterConfig` file.
+    pub adapter: &'i Path,
+    /// The `AdapterTaskConfig` file.
+    pub task: &'i Path,
+    /// The environment.
+    pub environment: &'i BTreeMap<String, String>,
+    /// Keys of [`SETTINGS`] and their values; they win over everything.
+    pub flags: &'i [(String, String)],
+}
+
 /// Loads and checks both files.
 ///
 /// # Errors
@@ -69,13 +86,31 @@ pub fn load(
     task_config: &Path,
     environment: &BTreeMap<String, String>,
 ) -> Result<Config, ConfigError> {
-    let adapter_text = read(adapter_config)?;
-    let task_text = read(task_config)?;
-    load_text(
-        (&adapter_text, adapter_config),
-        (&task_text, task_config),
+    load_with_flags(Inputs {
+        adapter: adapter_config,
+        task: task_config,
         environment,
-    )
+        flags: &[],
+    })
+}
+
+/// Loads and checks both files under flags.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_flags(inputs: Inputs<'_>) -> Result<Config, ConfigError> {
+    let adapter_text = read(inputs.adapter)?;
+    let mut warnings = Vec::new();
+    let adapter = adapter_settings(&adapter_text, inputs, &mut warnings)?;
+    let task_text = read(inputs.task)?;
+    let (task, task_tree) = task(&task_text, inputs, &mut warnings)?;
+    Ok(Config {
+        adapter,
+        task,
+        environment: Arc::new(inputs.environment.clone()),
+        warnings,
+        task_tree,
+    })
 }
 
 /// Loads from texts; the paths serve messages and the base of file references.
@@ -87,34 +122,57 @@ pub fn load_text(
     (task_text, task_path): (&str, &Path),
     environment: &BTreeMap<String, String>,
 ) -> Result<Config, ConfigError> {
+    let inputs = Inputs {
+        adapter: adapter_path,
+        task: task_path,
+        environment,
+        flags: &[],
+    };
     let mut warnings = Vec::new();
-    let adapter_document = document(adapter_text, adapter_path)?;
-    let mut reader = reader::Reader::new(adapter_path);
-    let adapter = adapter_file::read(&mut reader, &adapter_document, environment, &mut warnings);
-    let adapter = reader.finish(adapter)?;
-
-    let task_document = document(task_text, task_path)?;
-    let mut reader = reader::Reader::new(task_path);
-    let base = task_path.parent().unwrap_or_else(|| Path::new(""));
-    let references = references::References::new(base);
-    let task = task_file::read(&mut reader, &task_document, &references);
-    if let Some(task) = &task {
-        check::check(
-            &mut reader,
-            task,
-            &task_document,
-            environment,
-            &mut warnings,
-        );
-    }
-    let task = reader.finish(task)?;
+    let adapter = adapter_settings(adapter_text, inputs, &mut warnings)?;
+    let (task, task_tree) = task(task_text, inputs, &mut warnings)?;
     Ok(Config {
         adapter,
         task,
         environment: Arc::new(environment.clone()),
         warnings,
-        task_tree: task_document.to_value(),
+        task_tree,
     })
+}
+
+/// The settings in the text of an `AdapterConfig` file.
+pub(crate) fn adapter_settings(
+    text: &str,
+    inputs: Inputs<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<AdapterSettings, ConfigError> {
+    let document = document(text, inputs.adapter)?;
+    let mut reader = reader::Reader::new(inputs.adapter);
+    let settings = adapter_file::read(
+        &mut reader,
+        &document,
+        inputs.environment,
+        inputs.flags,
+        warnings,
+    );
+    reader.finish(settings)
+}
+
+/// The task in the text of an `AdapterTaskConfig` file, and the file as a tree.
+pub(crate) fn task(
+    text: &str,
+    inputs: Inputs<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<(Task, Value), ConfigError> {
+    let document = document(text, inputs.task)?;
+    let mut reader = reader::Reader::new(inputs.task);
+    let base = inputs.task.parent().unwrap_or_else(|| Path::new(""));
+    let references = references::References::new(base);
+    let task = task_file::read(&mut reader, &document, &references);
+    if let Some(task) = &task {
+        check::check(&mut reader, task, &document, inputs.environment, warnings);
+    }
+    Ok((reader.finish(task)?, document.to_value()))
 }
 
 impl Config {
@@ -125,7 +183,7 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable {
         path: path.to_path_buf(),
         source,

@@ -10,6 +10,8 @@ use crate::value::from_http;
 pub struct Event {
     /// The event's own id, for logs.
     pub id: String,
+    /// The event's own type, for logs.
+    pub r#type: String,
     /// The `data` object, numbers as floats.
     pub data: Value,
     /// W3C trace context.
@@ -41,6 +43,7 @@ impl Event {
     pub fn from_envelope(envelope: &Envelope) -> Result<Self, MalformedEvent> {
         let mut event = Self::from_data(envelope.data.clone())?;
         event.id.clone_from(&envelope.id);
+        event.r#type.clone_from(&envelope.r#type);
         event.traceparent.clone_from(&envelope.traceparent);
         Ok(event)
     }
@@ -60,6 +63,7 @@ impl Event {
         };
         Ok(Self {
             id: String::new(),
+            r#type: String::new(),
             data,
             traceparent: None,
         })

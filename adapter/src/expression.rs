@@ -10,10 +10,12 @@
 //! became `0`), and lists or maps that the expression built serialise correctly.
 
 mod functions;
+mod go_text;
 
 use std::sync::{Arc, LazyLock};
 
-use cel::{Context, Env, Program};
+use cel::common::ast::IdedExpr;
+use cel::{Context, Env, Program, Value as CelValue};
 use chrono::{DateTime, Utc};
 use hyperfleet_expression::{Absent, to_cel, to_json};
 use serde_json::Value;
@@ -34,7 +36,13 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 #[derive(Clone)]
 pub struct Expression {
     source: Arc<str>,
-    program: Option<Arc<Program>>,
+    parsed: Option<Arc<Parsed>>,
+}
+
+/// What the parser made of a text, and what is evaluated instead of it.
+struct Parsed {
+    program: Program,
+    evaluated: IdedExpr,
 }
 
 /// The expression is not CEL.
@@ -86,7 +94,7 @@ impl Expression {
         if trimmed.is_empty() {
             return Ok(Self {
                 source: Arc::from(trimmed),
-                program: None,
+                parsed: None,
             });
         }
         let program = ENVIRONMENT.compile(trimmed).map_err(|errors| ParseError {
@@ -97,9 +105,11 @@ impl Expression {
                 .collect::<Vec<_>>()
                 .join("; "),
         })?;
+        let mut evaluated = program.expression().clone();
+        go_text::rewrite(&mut evaluated);
         Ok(Self {
             source: Arc::from(trimmed),
-            program: Some(Arc::new(program)),
+            parsed: Some(Arc::new(Parsed { program, evaluated })),
         })
     }
 
@@ -108,16 +118,10 @@ impl Expression {
         &self.source
     }
 
-    /// Names of the variables the expression mentions, loop variables included.
-    pub fn variables(&self) -> Vec<String> {
-        self.program.as_ref().map_or_else(Vec::new, |program| {
-            program
-                .references()
-                .variables()
-                .into_iter()
-                .map(str::to_owned)
-                .collect()
-        })
+    /// The parsed tree; an empty expression has none.
+    pub(crate) fn tree(&self) -> Option<&IdedExpr> {
+        let parsed = self.parsed.as_ref()?;
+        Some(parsed.program.expression())
     }
 
     /// Evaluates.
@@ -125,17 +129,17 @@ impl Expression {
     /// # Errors
     /// On anything that goes wrong at run time; see [`SoftError`].
     pub fn evaluate(&self, variables: &dyn Variables) -> Result<Evaluated, SoftError> {
-        let Some(program) = &self.program else {
+        let Some(parsed) = &self.parsed else {
             return Ok(Evaluated::Value(Value::Bool(true)));
         };
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         functions::register(&mut context, variables.now());
-        for name in program.references().variables() {
+        for name in parsed.program.references().variables() {
             if let Some(value) = variables.variable(name) {
                 context.add_variable_from_value(name, to_cel(&value));
             }
         }
-        let result = program.execute(&context).map_err(|error| SoftError {
+        let result = CelValue::resolve(&parsed.evaluated, &context).map_err(|error| SoftError {
             message: error.to_string(),
         })?;
         match to_json(&result, Absent::Null) {

@@ -1,263 +1,489 @@
-//! Checking a configuration without running it.
+//! Checking configurations without running them.
+//!
+//! What does not load is an error, and so is what loads and can never work. What works, but surely not as
+//! it was meant, is a warning. A note says what is allowed and will not always be.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+mod cel;
+mod linter;
+mod manifest;
+mod post;
+mod role;
 
-use crate::config::{Build, CaptureSource, Config, ConfigError, Source, Task, load};
-use crate::expression::Expression;
-use crate::jsonpath::JsonPath;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
-/// What is suspicious in a configuration that loads.
+use hyperfleet_runtime::error_chain;
+
+use crate::config::{self, AdapterSettings, Config, ConfigError, Inputs};
+use crate::yaml::{self, Node, NodeKind, Position};
+
+use linter::Linter;
+pub use role::Permissions;
+
+/// Names that the two files of an adapter have in a folder.
+const ADAPTER_FILES: [&str; 3] = ["adapter-config.yaml", "adapter.yaml", "config.yaml"];
+const TASK_FILES: [&str; 4] = [
+    "adapter-task-config.yaml",
+    "task-config.yaml",
+    "task.yaml",
+    "adapter-task.yaml",
+];
+/// Files in a folder that say what the adapter may do.
+const ROLE_FILES: [&str; 3] = ["cluster-role.yaml", "rbac.yaml", "adapter-role.yaml"];
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It cannot work.
+    Error,
+    /// It works, but hardly as it was meant.
+    Warning,
+    /// It works.
+    Note,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
+    }
+}
+
+/// Something found in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Where, such as `preconditions[0].expression`.
+    /// How much it matters.
+    pub severity: Severity,
+    /// The file.
+    pub file: PathBuf,
+    /// Where in the file.
+    pub position: Option<Position>,
+    /// Where in the configuration, such as `preconditions[0].expression`.
     pub path: String,
-    /// What.
+    /// What is wrong.
     pub message: String,
+    /// How to mend it.
+    pub hint: String,
 }
 
-impl std::fmt::Display for Finding {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.path.is_empty() {
-            write!(formatter, "{}", self.message)
-        } else {
-            write!(formatter, "{}: {}", self.path, self.message)
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:", self.file.display())?;
+        if let Some(position) = self.position {
+            write!(formatter, "{}:{}:", position.line, position.column)?;
         }
+        write!(formatter, " {}: ", self.severity)?;
+        if !self.path.is_empty() {
+            write!(formatter, "{}: ", self.path)?;
+        }
+        write!(formatter, "{}; {}", self.message, self.hint)
     }
 }
 
-/// Loads both files and looks for what loads but cannot work.
+/// A finding without its file and position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where in the configuration.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub hint: String,
+}
+
+/// What was found in the files of one adapter.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The findings, in the order of the files.
+    pub findings: Vec<Finding>,
+    /// What the adapter must be allowed to do, when its files load.
+    pub permissions: Option<Permissions>,
+    /// The adapter's name, when its file loads.
+    pub name: Option<String>,
+}
+
+impl Report {
+    /// Whether nothing was found that is more than a note.
+    pub fn is_clean(&self) -> bool {
+        self.findings
+            .iter()
+            .all(|finding| finding.severity == Severity::Note)
+    }
+}
+
+/// The folders below `root`, itself included, that hold an adapter: the two files of each.
 ///
 /// # Errors
-/// When the configuration does not load.
+/// When a folder cannot be read.
+pub fn adapters_below(root: &Path) -> std::io::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut found = Vec::new();
+    let mut waiting = vec![root.to_path_buf()];
+    while let Some(folder) = waiting.pop() {
+        let first = |names: &[&str]| {
+            let mut paths = names.iter().map(|name| folder.join(name));
+            paths.find(|path| path.is_file())
+        };
+        if let (Some(adapter), Some(task)) = (first(&ADAPTER_FILES), first(&TASK_FILES)) {
+            found.push((adapter, task));
+        }
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                waiting.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Checks the two files of an adapter; variables that params require count as set. A role in a file
+/// beside them, or in `role`, must allow what the adapter does.
 pub fn lint(
-    adapter_config: &Path,
-    task_config: &Path,
+    adapter: &Path,
+    task: &Path,
     environment: &BTreeMap<String, String>,
-) -> Result<Vec<Finding>, ConfigError> {
-    load(adapter_config, task_config, environment).map(|config| findings(&config))
-}
-
-/// Looks for what loads but cannot work: malformed paths, and names that nothing defines.
-pub fn findings(config: &Config) -> Vec<Finding> {
-    let mut linter = Linter {
-        findings: config
-            .warnings
-            .iter()
-            .map(|warning| Finding {
-                path: String::new(),
-                message: warning.clone(),
-            })
-            .collect(),
-        known: known_names(&config.task),
+    role: Option<&Path>,
+) -> Report {
+    let mut report = Report::default();
+    let inputs = Inputs {
+        adapter,
+        task,
+        environment,
+        flags: &[],
     };
-    linter.task(&config.task);
-    linter.findings
+    let mut warnings = Vec::new();
+    let settings = config::read(adapter)
+        .and_then(|text| config::adapter_settings(&text, inputs, &mut warnings));
+    let settings = settings
+        .map_err(|error| report.refused(&error, adapter))
+        .ok();
+    report.adapter(settings.as_ref(), &warnings, adapter);
+    let text = match config::read(task) {
+        Ok(text) => text,
+        Err(error) => {
+            report.refused(&error, task);
+            return report;
+        }
+    };
+    let filled = with_required(&text, environment);
+    let inputs = Inputs {
+        environment: &filled,
+        ..inputs
+    };
+    match config::task(&text, inputs, &mut Vec::new()) {
+        Err(error) => report.refused(&error, task),
+        Ok((read, task_tree)) => {
+            let Some(adapter) = settings else {
+                return report;
+            };
+            let config = Config {
+                adapter,
+                task: read,
+                environment: std::sync::Arc::default(),
+                warnings: Vec::new(),
+                task_tree,
+            };
+            report.task(&config, &text, task);
+            report.roles(&config, task, role);
+        }
+    }
+    report
 }
 
-/// Every name that an expression can meet, plus the type names and macro variables of CEL itself
-/// that the parser reports as variables.
-fn known_names(task: &Task) -> BTreeSet<String> {
-    let built_in = [
-        "adapter",
-        "resources",
-        "event",
-        "env",
-        "config",
-        "lists",
-        "strings",
-        "optional",
-        "int",
-        "uint",
-        "double",
-        "bool",
-        "string",
-        "bytes",
-        "list",
-        "map",
-        "null_type",
-        "type",
-    ];
-    let mut names: BTreeSet<String> = built_in.iter().map(|&name| name.to_owned()).collect();
-    names.extend(task.params.iter().map(|param| param.name.clone()));
-    for precondition in &task.preconditions {
-        names.insert(precondition.name.clone());
-        names.extend(
-            precondition
-                .captures
+/// Looks for what loads and cannot work, or not as it was meant.
+pub fn findings(config: &Config) -> Vec<Draft> {
+    let mut linter = Linter::new(config);
+    linter.task();
+    linter.drafts
+}
+
+impl Report {
+    /// The configuration was refused.
+    fn refused(&mut self, error: &ConfigError, file: &Path) {
+        let finding = |position, path: &str, message: &str| {
+            let (message, hint) = match message.split_once("; ") {
+                Some((message, hint)) => (message.to_owned(), hint.to_owned()),
+                None => (message.to_owned(), hint_for(message).to_owned()),
+            };
+            Finding {
+                severity: Severity::Error,
+                file: file.to_path_buf(),
+                position,
+                path: path.to_owned(),
+                message,
+                hint,
+            }
+        };
+        if let ConfigError::Yaml { source, .. } = error {
+            let found = finding(Some(source.position), "", &source.message);
+            self.findings.push(found);
+        } else if error.problems().is_empty() {
+            self.findings.push(finding(
+                Some(Position { line: 1, column: 1 }),
+                "",
+                &error_chain(error),
+            ));
+        }
+        for problem in error.problems() {
+            // Either may be the more exact one, which is the later one.
+            let position = position_in(file, &problem.path).max(problem.position);
+            let mut found = finding(position, &problem.path, &problem.message);
+            if let Some(better) = unknown_key_hint(&problem.message) {
+                found.hint = better;
+            }
+            self.findings.push(found);
+        }
+    }
+
+    /// What the adapter's own file leads to.
+    fn adapter(&mut self, settings: Option<&AdapterSettings>, warnings: &[String], file: &Path) {
+        self.name = settings.map(|settings| settings.name.clone());
+        for warning in warnings {
+            self.findings.push(Finding {
+                severity: Severity::Warning,
+                file: file.to_path_buf(),
+                position: position_in(file, "adapter.version"),
+                path: "adapter.version".to_owned(),
+                message: warning.clone(),
+                hint: "write a version like 0.2.0, or leave it out".to_owned(),
+            });
+        }
+        if let Some(problem) = settings.and_then(|s| s.maestro.as_ref()?.problem()) {
+            self.findings.push(Finding {
+                severity: Severity::Error,
+                file: file.to_path_buf(),
+                position: position_in(file, "clients.maestro"),
+                path: "clients.maestro".to_owned(),
+                message: problem,
+                hint: "describe the Maestro server, or remove clients.maestro".to_owned(),
+            });
+        }
+    }
+
+    fn task(&mut self, config: &Config, text: &str, file: &Path) {
+        let document = yaml::parse(text).ok().flatten();
+        let mut found: Vec<Finding> = findings(config)
+            .into_iter()
+            .map(|draft| Finding {
+                severity: draft.severity,
+                file: file.to_path_buf(),
+                position: document.as_ref().map(|node| position_of(node, &draft.path)),
+                path: draft.path,
+                message: draft.message,
+                hint: draft.hint,
+            })
+            .collect();
+        found.sort_by_key(|finding| finding.position);
+        self.findings.append(&mut found);
+    }
+
+    /// Compares what the adapter does with what a role beside it allows.
+    fn roles(&mut self, config: &Config, task: &Path, role: Option<&Path>) {
+        let permissions = Permissions::of(config);
+        let folder = task.parent().unwrap_or_else(|| Path::new(""));
+        let beside = ROLE_FILES.iter().map(|name| folder.join(name));
+        let file = role
+            .map(Path::to_path_buf)
+            .or_else(|| beside.into_iter().find(|path| path.is_file()));
+        if let Some(file) = file {
+            let missing = std::fs::read_to_string(&file)
+                .map_err(|error| error.to_string())
+                .and_then(|text| permissions.missing_from(&text));
+            let complaints = match missing {
+                Ok(missing) => missing
+                    .into_iter()
+                    .map(|missing| {
+                        (
+                            format!("the role does not allow {missing}"),
+                            "add it to a rule; `hyperfleet adapter lint --print-role` prints a whole role",
+                        )
+                    })
+                    .collect(),
+                Err(problem) => vec![(problem, "write the role as YAML")],
+            };
+            for (message, hint) in complaints {
+                self.findings.push(Finding {
+                    severity: Severity::Error,
+                    position: position_in(&file, "rules"),
+                    file: file.clone(),
+                    path: "rules".to_owned(),
+                    message,
+                    hint: hint.to_owned(),
+                });
+            }
+        }
+        self.permissions = Some(permissions);
+    }
+}
+
+/// The environment with a word for each variable that a param reads.
+fn with_required(text: &str, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut filled = environment.clone();
+    let document = yaml::parse(text).ok().flatten();
+    let params = document.as_ref().and_then(|node| node.get("params"));
+    if let Some(Node {
+        kind: NodeKind::Sequence(params),
+        ..
+    }) = params
+    {
+        for param in params {
+            let source = param.get("source").map(Node::to_value).unwrap_or_default();
+            if let Some(variable) = source
+                .as_str()
+                .and_then(|source| source.strip_prefix("env."))
+            {
+                let word = filled.entry(variable.to_owned()).or_default();
+                if word.is_empty() {
+                    "set".clone_into(word);
+                }
+            }
+        }
+    }
+    filled
+}
+
+fn position_in(file: &Path, path: &str) -> Option<Position> {
+    let text = config::read(file).ok()?;
+    let document = yaml::parse(&text).ok().flatten()?;
+    Some(position_of(&document, path))
+}
+
+/// Where the deepest part of `path` that exists was written.
+fn position_of(document: &Node, path: &str) -> Position {
+    let mut node = document;
+    let mut position = node.position;
+    let mut rest = path;
+    loop {
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+        let next = match &node.kind {
+            NodeKind::Sequence(items) => rest
+                .strip_prefix('[')
+                .and_then(|rest| rest.split_once(']'))
+                .and_then(|(index, after)| {
+                    let item = items.get(index.parse::<usize>().ok()?)?;
+                    Some((item, item.position, after))
+                }),
+            // Keys may have dots, so that the longest that fits is meant.
+            NodeKind::Mapping(entries) => entries
                 .iter()
-                .map(|capture| capture.name.clone()),
-        );
-    }
-    names.extend(
-        task.post
-            .payloads
-            .iter()
-            .map(|payload| payload.name.clone()),
-    );
-    names
-}
-
-struct Linter {
-    findings: Vec<Finding>,
-    known: BTreeSet<String>,
-}
-
-impl Linter {
-    fn add(&mut self, path: &str, message: String) {
-        self.findings.push(Finding {
-            path: path.to_owned(),
-            message,
-        });
-    }
-
-    fn path(&mut self, json_path: &JsonPath, path: &str) {
-        if let Some(error) = json_path.error() {
-            self.add(path, format!("{error}; it fails whenever it is used"));
-        }
-    }
-
-    fn expression(&mut self, expression: &Expression, path: &str) {
-        let loop_variables = loop_variables(expression.source());
-        for name in expression.variables() {
-            let internal = name.starts_with(['@', '#']);
-            if !internal && !self.known.contains(&name) && !loop_variables.contains(&name) {
-                self.add(path, format!("variable {name:?} is defined nowhere"));
+                .filter_map(|entry| {
+                    let after = rest.strip_prefix(entry.key.as_str())?;
+                    let ends = after.is_empty() || after.starts_with(['.', '[']);
+                    ends.then_some((&entry.value, entry.position, after))
+                })
+                .min_by_key(|(_, _, after)| after.len()),
+            NodeKind::Scalar(_) => None,
+        };
+        match next {
+            Some((found, place, after)) if !rest.is_empty() => {
+                (node, position, rest) = (found, place, after);
             }
-        }
-    }
-
-    fn task(&mut self, task: &Task) {
-        for (index, param) in task.params.iter().enumerate() {
-            if let Source::Expression(expression) = &param.source {
-                self.expression(expression, &format!("params[{index}].source.expression"));
-            }
-        }
-        for (index, precondition) in task.preconditions.iter().enumerate() {
-            let path = format!("preconditions[{index}]");
-            if let Some(expression) = &precondition.expression {
-                self.expression(expression, &format!("{path}.expression"));
-            }
-            for (index, condition) in precondition.conditions.iter().enumerate() {
-                self.path(
-                    &condition.field,
-                    &format!("{path}.conditions[{index}].field"),
-                );
-            }
-            for (index, capture) in precondition.captures.iter().enumerate() {
-                if let CaptureSource::Field(field) = &capture.source {
-                    self.path(field, &format!("{path}.capture[{index}].field"));
-                }
-            }
-        }
-        for (index, resource) in task.resources.iter().enumerate() {
-            let path = format!("resources[{index}].lifecycle");
-            if let Some(when) = &resource.lifecycle.create_when {
-                self.expression(when, &format!("{path}.create.when.expression"));
-            }
-            if let Some(delete) = &resource.lifecycle.delete {
-                self.expression(&delete.when, &format!("{path}.delete.when.expression"));
-            }
-        }
-        for (index, payload) in task.post.payloads.iter().enumerate() {
-            let path = format!("post.payloads[{index}]");
-            if let Some(when) = &payload.when {
-                self.expression(when, &format!("{path}.when.expression"));
-            }
-            self.build(&payload.build, &format!("{path}.build"));
-        }
-        for (index, action) in task.post.actions.iter().enumerate() {
-            if let Some(when) = &action.when {
-                self.expression(when, &format!("post.post_actions[{index}].when.expression"));
-            }
-        }
-    }
-
-    fn build(&mut self, build: &Build, path: &str) {
-        match build {
-            Build::Field { path: field, .. } => self.path(field, &format!("{path}.field")),
-            Build::Expression { expression, .. } => {
-                self.expression(expression, &format!("{path}.expression"));
-            }
-            Build::Object(entries) => {
-                for (key, value) in entries {
-                    self.build(value, &format!("{path}.{}", key.source()));
-                }
-            }
-            Build::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    self.build(item, &format!("{path}[{index}]"));
-                }
-            }
-            Build::Contradiction(problem) => self.add(path, problem.clone()),
-            Build::Text(_) | Build::Literal(_) => {}
+            _ => return position,
         }
     }
 }
 
-/// Names bound by macros: the first argument of `exists(c, …)`, `optMap(v, …)` and the like.
-fn loop_variables(source: &str) -> BTreeSet<String> {
-    const MACROS: [&str; 8] = [
-        "all(",
-        "exists(",
-        "exists_one(",
-        "map(",
-        "filter(",
-        "sortBy(",
-        "optMap(",
-        "optFlatMap(",
+/// The name that was probably meant.
+fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+    let limit = 1 + name.chars().count() / 4;
+    known
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| format!("did you mean {candidate}?"))
+}
+
+/// How many letters have to be changed, added or removed.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (line, a) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (column, b) in right.iter().enumerate() {
+            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(b));
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// For an unknown key, the known one that is like it.
+fn unknown_key_hint(message: &str) -> Option<String> {
+    let (key, known) = message
+        .strip_prefix("field ")?
+        .split_once(" not found; known fields are ")?;
+    let snake: String = key
+        .chars()
+        .flat_map(|c| {
+            let parts = c.is_uppercase().then_some('_').into_iter();
+            parts.chain(c.to_lowercase())
+        })
+        .collect();
+    let known: Vec<&str> = known.split(", ").collect();
+    did_you_mean(&snake, known.iter().copied())
+        .or_else(|| did_you_mean(key, known.iter().copied()))
+        .or_else(|| Some(format!("known fields are {}", known.join(", "))))
+}
+
+/// What to do about a message that does not say it itself.
+fn hint_for(message: &str) -> &'static str {
+    const HINTS: [(&str, &str); 17] = [
+        (
+            "CEL parse error",
+            "correct the syntax at the line and column inside the expression",
+        ),
+        (
+            "template parse error",
+            "close every {{ with }}, and every if, range and with with end",
+        ),
+        (
+            "undefined template variable",
+            "define it as a param above, or correct the name",
+        ),
+        ("is required", "add it"),
+        ("expected a", "look at the indentation and the brackets"),
+        (
+            "must match the pattern",
+            "begin with a lower case letter, then letters, digits and _",
+        ),
+        ("duplicate name", "give each resource a name of its own"),
+        (
+            "does not exist",
+            "correct the path; it starts at the folder of the task file",
+        ),
+        (
+            "escapes base directory",
+            "put the file below the folder of the task file",
+        ),
+        ("is a directory", "name a file inside it"),
+        ("must be a YAML mapping", "begin the file with a key"),
+        (
+            "must specify at least one of",
+            "add conditions or an expression",
+        ),
+        ("value/values should not be set", "remove the value"),
+        ("must be a list", "write values: [a, b]"),
+        (
+            "version mismatch",
+            "write the version this program has, or leave it out",
+        ),
+        ("duplicate", "remove one of the two"),
+        ("EOF", "write at least one key"),
     ];
-    let mut names = BTreeSet::new();
-    for name in MACROS {
-        for (index, _) in source.match_indices(name) {
-            let rest = &source[index + name.len()..];
-            if let Some((variable, _)) = rest.split_once(',') {
-                names.insert(variable.trim().to_owned());
-            }
-        }
-    }
-    names
+    HINTS
+        .iter()
+        .find(|(part, _)| message.contains(part))
+        .map_or("see docs/adapters.md", |(_, hint)| hint)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::load_text;
-
-    fn lint_task(task: &str) -> Vec<String> {
-        let config = load_text(
-            ("adapter: {name: a}", Path::new("a.yaml")),
-            (task, Path::new("t.yaml")),
-            &BTreeMap::new(),
-        )
-        .unwrap();
-        findings(&config).iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn what_cannot_work_is_found() {
-        let found = lint_task(
-            "params: [{name: a, source: {expression: 'typo.b + [1].map(x, x)[0]'}}]\n\
-             preconditions: [{name: p, conditions: [{field: '$.x', operator: exists}]}]\n\
-             post: {payloads: [{name: q, build: {k: {expression: 'a.filter(c, c.t == nope).size()'}}}]}\n",
-        );
-        assert_eq!(found.len(), 3, "{found:#?}");
-        assert_eq!(
-            found[0],
-            "params[0].source.expression: variable \"typo\" is defined nowhere"
-        );
-        assert!(found[1].starts_with("preconditions[0].conditions[0].field: JSONPath \"$.x\""));
-        assert_eq!(
-            found[2],
-            "post.payloads[0].build.k.expression: variable \"nope\" is defined nowhere"
-        );
-    }
-
-    #[test]
-    fn sound_configurations_have_no_findings() {
-        let found = lint_task(
-            "params: [{name: a, source: event.id}, {name: b, source: {expression: 'optional.of(a).orValue(string(int(\"1\")))'}}]\n",
-        );
-        assert!(found.is_empty(), "{found:#?}");
-    }
-}
+mod tests;

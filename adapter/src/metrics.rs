@@ -1,9 +1,11 @@
 //! What an adapter counts. Names, labels and buckets are those of the existing dashboards.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 use crate::outcome::{Operation, Outcome};
 
@@ -26,6 +28,9 @@ pub const RESOURCE_DELETION_DURATION: &str =
 pub const RESOURCE_DELETIONS_IN_PROGRESS: &str =
     "hyperfleet_adapter_resource_deletions_in_progress";
 
+/// Histogram of the times that phases took, by `phase`.
+pub const PHASE_DURATION: &str = "hyperfleet_adapter_phase_duration_seconds";
+
 /// Upper bounds in seconds.
 pub const DURATION_BUCKETS: [f64; 9] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0];
 
@@ -42,8 +47,12 @@ struct Families {
     events: IntCounterVec,
     duration: HistogramVec,
     errors: IntCounterVec,
+    phases: HistogramVec,
     deleted: IntCounterVec,
+    deletion_duration: HistogramVec,
+    deletions_in_progress: IntGaugeVec,
     up: IntGaugeVec,
+    build: IntGaugeVec,
 }
 
 impl AdapterMetrics {
@@ -72,9 +81,37 @@ impl AdapterMetrics {
                 Opts::new(RESOURCES_DELETED, "Objects deleted, by kind and result."),
                 &[common[0], common[1], common[2], "resource_type", "status"],
             )?,
+            phases: HistogramVec::new(
+                HistogramOpts::new(PHASE_DURATION, "How long phases of executions took.")
+                    .buckets(DURATION_BUCKETS.to_vec()),
+                &with("phase"),
+            )?,
+            deletion_duration: HistogramVec::new(
+                HistogramOpts::new(
+                    RESOURCE_DELETION_DURATION,
+                    "How long deletions took, by kind.",
+                )
+                .buckets(DURATION_BUCKETS.to_vec()),
+                &with("resource_type"),
+            )?,
+            deletions_in_progress: IntGaugeVec::new(
+                Opts::new(
+                    RESOURCE_DELETIONS_IN_PROGRESS,
+                    "Deletions under way, by kind.",
+                ),
+                &with("resource_type"),
+            )?,
             up: IntGaugeVec::new(Opts::new(UP, "1 while the adapter runs."), &common)?,
+            build: IntGaugeVec::new(
+                Opts::new(BUILD_INFO, "The running build; always 1."),
+                &["component", "version", "commit"],
+            )?,
         };
-        let collectors: [Box<dyn Collector>; 5] = [
+        let collectors: [Box<dyn Collector>; 9] = [
+            Box::new(families.phases.clone()),
+            Box::new(families.deletion_duration.clone()),
+            Box::new(families.deletions_in_progress.clone()),
+            Box::new(families.build.clone()),
             Box::new(families.events.clone()),
             Box::new(families.duration.clone()),
             Box::new(families.errors.clone()),
@@ -96,6 +133,27 @@ impl AdapterMetrics {
                 .up
                 .with_label_values(&[adapter, VERSION, short_name(adapter)])
                 .set(i64::from(running));
+            let commit = option_env!("HYPERFLEET_BUILD_COMMIT").unwrap_or("unknown");
+            families
+                .build
+                .with_label_values(&[adapter, VERSION, commit])
+                .set(1);
+        }
+    }
+
+    /// Notes that an object of a kind is being deleted, until the returned value is dropped.
+    pub(crate) fn deletion(&self, adapter: &str, kind: &str) -> DeletionInProgress {
+        let kind = if kind.is_empty() { "Unknown" } else { kind };
+        let labels = [adapter, VERSION, short_name(adapter), kind];
+        let counted = self.families.as_ref().map(|families| {
+            let in_progress = families.deletions_in_progress.with_label_values(&labels);
+            in_progress.inc();
+            let duration = families.deletion_duration.with_label_values(&labels);
+            (in_progress, duration)
+        });
+        DeletionInProgress {
+            counted,
+            started: Instant::now(),
         }
     }
 
@@ -108,7 +166,8 @@ impl AdapterMetrics {
         }
     }
 
-    pub(crate) fn execution(&self, adapter: &str, outcome: &Outcome, elapsed: Duration) {
+    /// Counts one execution.
+    pub fn execution(&self, adapter: &str, outcome: &Outcome, elapsed: Duration) {
         self.event_processed(adapter, outcome.status());
         let Some(families) = &self.families else {
             return;
@@ -118,6 +177,12 @@ impl AdapterMetrics {
             .duration
             .with_label_values(&[adapter, VERSION, name])
             .observe(elapsed.as_secs_f64());
+        for (phase, took) in &outcome.durations {
+            families
+                .phases
+                .with_label_values(&[adapter, VERSION, name, phase.as_str()])
+                .observe(took.as_secs_f64());
+        }
         for phase in outcome.errors.keys() {
             families
                 .errors
@@ -137,6 +202,21 @@ impl AdapterMetrics {
                 .deleted
                 .with_label_values(&[adapter, VERSION, name, &resource.kind, status])
                 .inc();
+        }
+    }
+}
+
+/// A deletion under way.
+pub(crate) struct DeletionInProgress {
+    counted: Option<(IntGauge, Histogram)>,
+    started: Instant,
+}
+
+impl Drop for DeletionInProgress {
+    fn drop(&mut self) {
+        if let Some((in_progress, duration)) = &self.counted {
+            in_progress.dec();
+            duration.observe(self.started.elapsed().as_secs_f64());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -198,6 +199,34 @@ pub struct ResourceResult {
     pub error: Option<String>,
 }
 
+/// How a precondition ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateResult {
+    /// It is met.
+    Met,
+    /// It is not.
+    NotMet,
+    /// It could not be decided.
+    Failed,
+    /// What it asked the API for does not exist.
+    NotFound,
+}
+
+/// What happened to one precondition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreconditionResult {
+    /// The precondition's name.
+    pub name: String,
+    /// How it ended.
+    pub result: GateResult,
+    /// Values taken from the response, in order.
+    pub captured: Vec<(String, Value)>,
+    /// Why it is not met, or what went wrong.
+    pub details: Option<String>,
+    /// How many requests were recorded until its end, in a dry run.
+    pub requests: usize,
+}
+
 /// What happened to one post action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionResult {
@@ -207,6 +236,8 @@ pub struct ActionResult {
     pub skipped: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
+    /// How many requests were recorded until its end, in a dry run.
+    pub requests: usize,
 }
 
 /// An object that the execution looked at, in the version it saw; empty when it was absent.
@@ -232,6 +263,14 @@ pub struct Outcome {
     pub transient: bool,
     /// Parameters, captures, responses and payloads at the end.
     pub params: BTreeMap<String, Value>,
+    /// How many requests parameters made, in a dry run.
+    pub param_requests: usize,
+    /// Preconditions that were looked at, in order.
+    pub preconditions: Vec<PreconditionResult>,
+    /// The objects that expressions saw at the end, by resource name.
+    pub discovered: Map<String, Value>,
+    /// How long each phase took that ran.
+    pub durations: BTreeMap<Phase, Duration>,
     /// Objects, in order.
     pub resources: Vec<ResourceResult>,
     /// Actions, in order.

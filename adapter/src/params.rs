@@ -41,13 +41,18 @@ async fn value_of(
     state: &State<'_>,
     api: &ApiClient,
 ) -> Result<Option<Value>, StepError> {
-    let raw = obtain(param, state, api).await.map_err(|error| {
-        error.context(format!(
-            "failed to extract required parameter '{}' from source '{}'",
-            param.name,
-            describe(&param.source)
-        ))
-    })?;
+    let raw = if is_unset_variable(param, state) {
+        // Required or not: the default stands in for a variable.
+        Value::Null
+    } else {
+        obtain(param, state, api).await.map_err(|error| {
+            error.context(format!(
+                "failed to extract required parameter '{}' from source '{}'",
+                param.name,
+                describe(&param.source)
+            ))
+        })?
+    };
     let missing = raw.is_null() || raw.as_str().is_some_and(str::is_empty);
     let value = match &param.default {
         Some(default) if missing => default.clone(),
@@ -67,6 +72,16 @@ async fn value_of(
         _ => value,
     };
     Ok(Some(converted))
+}
+
+/// Whether the source is a variable of the environment that is not set, and there is a default.
+fn is_unset_variable(param: &Param, state: &State<'_>) -> bool {
+    match &param.source {
+        Source::Path(path) if param.default.is_some() => path
+            .strip_prefix("env.")
+            .is_some_and(|name| !state.surroundings.config.environment.contains_key(name)),
+        _ => false,
+    }
 }
 
 fn describe(source: &Source) -> &str {

@@ -5,15 +5,18 @@
 //! actions, so that it is reported.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hyperfleet_runtime::clock::Clock;
 use hyperfleet_runtime::telemetry::trace_context;
+use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
-use crate::api::ApiClient;
+use crate::api::{Answers, ApiClient, RecordedAnswers};
 use crate::cluster::ClusterTarget;
 use crate::config::Config;
 use crate::event::Event;
+use crate::metrics::AdapterMetrics;
 use crate::outcome::{Outcome, Phase, StepError};
 use crate::post::Post;
 use crate::preconditions::Gate;
@@ -39,18 +42,45 @@ impl Pipeline {
         cluster: Arc<dyn ClusterTarget>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let surroundings = Surroundings::new(config, clock);
+        Self::with(surroundings, Answers::Network(http), cluster)
+    }
+
+    /// A pipeline that reaches nothing: requests are answered from a record, and nested
+    /// discoveries of these names find these objects.
+    pub(crate) fn dry(
+        config: Config,
+        answers: RecordedAnswers,
+        nested: Map<String, Value>,
+        cluster: Arc<dyn ClusterTarget>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let mut surroundings = Surroundings::new(config, clock);
+        surroundings.dry_run = Some(nested);
+        Self::with(surroundings, Answers::Record(answers), cluster)
+    }
+
+    fn with(surroundings: Surroundings, answers: Answers, cluster: Arc<dyn ClusterTarget>) -> Self {
+        let config = &surroundings.config;
         let user_agent = config
             .environment
             .get("HYPERFLEET_USER_AGENT")
             .filter(|agent| !agent.is_empty())
             .cloned()
             .unwrap_or_else(|| format!("hyperfleet-adapter/{}", env!("CARGO_PKG_VERSION")));
-        let api = ApiClient::new(config.adapter.api.clone(), http, user_agent);
+        let api = ApiClient::new(config.adapter.api.clone(), answers, user_agent);
         Self {
-            surroundings: Surroundings::new(config, clock),
+            surroundings,
             api,
             cluster,
         }
+    }
+
+    /// The same pipeline, which counts deletions there.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: AdapterMetrics) -> Self {
+        self.surroundings.metrics = metrics;
+        self
     }
 
     /// The configuration it runs.
@@ -73,6 +103,7 @@ impl Pipeline {
             .map(|(name, value)| (name, Arc::unwrap_or_clone(value)))
             .collect();
         outcome.metadata = state.metadata;
+        outcome.discovered = state.resources;
         log_finish(&outcome);
         outcome
     }
@@ -82,7 +113,11 @@ impl Pipeline {
         let phase = Phase::ParamExtraction;
         tracing::debug!("Phase {phase}: RUNNING");
         let span = tracing::debug_span!("extract", otel.name = %phase);
-        match params::extract(state, &self.api).instrument(span).await {
+        let started = Instant::now();
+        let extracted = params::extract(state, &self.api).instrument(span).await;
+        outcome.durations.insert(phase, started.elapsed());
+        outcome.param_requests = self.api.recorded_count();
+        match extracted {
             Ok(()) => {
                 tracing::debug!("Phase {phase}: SUCCESS");
                 true
@@ -99,10 +134,12 @@ impl Pipeline {
         let phase = Phase::Preconditions;
         tracing::debug!("Phase {phase}: RUNNING");
         let span = tracing::debug_span!("gate", otel.name = %phase);
-        match preconditions::evaluate(state, &self.api)
+        let started = Instant::now();
+        let evaluated = preconditions::evaluate(state, &self.api, &mut outcome.preconditions)
             .instrument(span)
-            .await
-        {
+            .await;
+        outcome.durations.insert(phase, started.elapsed());
+        match evaluated {
             Ok(Gate::Met) => {
                 tracing::debug!("Phase {phase}: SUCCESS - MET");
                 self.apply(state, outcome).await;
@@ -135,7 +172,10 @@ impl Pipeline {
         let mut applied = Applied::default();
         let span = tracing::debug_span!("apply", otel.name = %phase);
         let processed = resources::process(state, self.cluster.as_ref(), &mut applied);
-        match processed.instrument(span).await {
+        let started = Instant::now();
+        let processed = processed.instrument(span).await;
+        outcome.durations.insert(phase, started.elapsed());
+        match processed {
             Ok(()) => tracing::debug!("Phase {phase}: SUCCESS"),
             Err(error) => {
                 let error = error.context("resource execution failed");
@@ -151,7 +191,10 @@ impl Pipeline {
         tracing::debug!("Phase {phase}: RUNNING");
         let span = tracing::debug_span!("report", otel.name = %phase);
         let reported = post::run(state, &self.api, &mut outcome.actions);
-        match reported.instrument(span).await {
+        let started = Instant::now();
+        let reported = reported.instrument(span).await;
+        outcome.durations.insert(phase, started.elapsed());
+        match reported {
             Ok(Post::Done) => tracing::debug!("Phase {phase}: SUCCESS"),
             Ok(Post::NotFound) => {
                 outcome.skipped = true;

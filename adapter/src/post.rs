@@ -37,8 +37,11 @@ pub(crate) async fn run(
             name: action.name.clone(),
             skipped: None,
             error: None,
+            requests: 0,
         };
-        match one(action, state, api, &skipped).await {
+        let done = one(action, state, api, &skipped).await;
+        result.requests = api.recorded_count();
+        match done {
             Ok(None) => tracing::debug!("PostAction[{number}] processed: SUCCESS"),
             Ok(Some(reason)) => {
                 tracing::info!("PostAction[{number}] processed: SKIPPED ({reason})");

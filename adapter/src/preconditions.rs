@@ -8,7 +8,7 @@ use crate::api::ApiClient;
 use crate::calls::{self, CallError};
 use crate::config::{Capture, CaptureSource, Precondition};
 use crate::expression::Variables;
-use crate::outcome::StepError;
+use crate::outcome::{GateResult, PreconditionResult, StepError};
 use crate::state::State;
 
 /// What the gates decided.
@@ -23,47 +23,83 @@ pub(crate) enum Gate {
 
 /// Evaluates all preconditions.
 ///
-/// A failure is an error of the phase; "not met" is not.
-pub(crate) async fn evaluate(state: &mut State<'_>, api: &ApiClient) -> Result<Gate, StepError> {
+/// A failure is an error of the phase; "not met" is not. What was evaluated is in `results`, also
+/// when the phase failed.
+pub(crate) async fn evaluate(
+    state: &mut State<'_>,
+    api: &ApiClient,
+    results: &mut Vec<PreconditionResult>,
+) -> Result<Gate, StepError> {
     let surroundings = state.surroundings;
     for (index, precondition) in surroundings.config.task.preconditions.iter().enumerate() {
         let number = index + 1;
-        if let Some(log) = &precondition.log {
-            state.log(log);
-        }
-        if let Some(call) = &precondition.api_call {
-            match calls::fetch(call, state, api).await {
-                Ok(response) => {
-                    capture(precondition, &response, state)
-                        .map_err(|error| error.context(&precondition.name))?;
-                    state.set(&precondition.name, response);
-                }
-                Err(CallError::NotFound(error)) => {
-                    tracing::info!("Precondition[{number}] evaluated: {}", error.message);
-                    return Ok(Gate::NotFound);
-                }
-                Err(CallError::Failed(error)) => {
-                    tracing::warn!("Precondition[{number}] evaluated: FAILED");
-                    return Err(error
-                        .context(format!("precondition '{}'", precondition.name))
-                        .at(&precondition.name));
-                }
+        let name = &precondition.name;
+        let mut captured = Vec::new();
+        let decided = one(precondition, state, api, &mut captured).await;
+        let (result, details) = match &decided {
+            Ok(Gate::Met) => (GateResult::Met, None),
+            Ok(Gate::NotMet(reason)) => (GateResult::NotMet, Some(reason.clone())),
+            Ok(Gate::NotFound) => (GateResult::NotFound, None),
+            Err(error) => (GateResult::Failed, Some(error.message.clone())),
+        };
+        match result {
+            GateResult::Met => tracing::debug!("Precondition[{number}] evaluated: MET"),
+            GateResult::NotMet | GateResult::NotFound => {
+                tracing::info!("Precondition[{number}] evaluated: NOT_MET");
             }
+            GateResult::Failed => tracing::warn!("Precondition[{number}] evaluated: FAILED"),
         }
-        let decision = decide(precondition, state).map_err(|error| {
-            tracing::warn!("Precondition[{number}] evaluated: FAILED");
-            error.context(format!("precondition '{}'", precondition.name))
-        })?;
-        if let Some(details) = decision {
-            let name = &precondition.name;
-            tracing::info!("Precondition[{number}] evaluated: NOT_MET");
-            return Ok(Gate::NotMet(format!(
-                "precondition '{name}' not met: {details}"
-            )));
+        results.push(PreconditionResult {
+            name: name.clone(),
+            result,
+            captured,
+            details,
+            requests: api.recorded_count(),
+        });
+        match decided? {
+            Gate::Met => {}
+            Gate::NotMet(details) => {
+                return Ok(Gate::NotMet(format!(
+                    "precondition '{name}' not met: {details}"
+                )));
+            }
+            Gate::NotFound => return Ok(Gate::NotFound),
         }
-        tracing::debug!("Precondition[{number}] evaluated: MET");
     }
     Ok(Gate::Met)
+}
+
+async fn one(
+    precondition: &Precondition,
+    state: &mut State<'_>,
+    api: &ApiClient,
+    captured: &mut Vec<(String, Value)>,
+) -> Result<Gate, StepError> {
+    let context = format!("precondition '{}'", precondition.name);
+    if let Some(log) = &precondition.log {
+        state.log(log);
+    }
+    if let Some(call) = &precondition.api_call {
+        match calls::fetch(call, state, api).await {
+            Ok(response) => {
+                *captured =
+                    capture(precondition, &response, state).map_err(|e| e.context(&context))?;
+                for (name, value) in captured.iter() {
+                    state.set(name, value.clone());
+                }
+                state.set(&precondition.name, response);
+            }
+            Err(CallError::NotFound(error)) => {
+                tracing::debug!("{context}: {}", error.message);
+                return Ok(Gate::NotFound);
+            }
+            Err(CallError::Failed(error)) => {
+                return Err(error.context(context).at(&precondition.name));
+            }
+        }
+    }
+    let unmet = decide(precondition, state).map_err(|error| error.context(context))?;
+    Ok(unmet.map_or(Gate::Met, Gate::NotMet))
 }
 
 /// `None` when met, else why not.
@@ -120,22 +156,18 @@ impl Variables for ResponseScope<'_> {
 fn capture(
     precondition: &Precondition,
     response: &Value,
-    state: &mut State<'_>,
-) -> Result<(), StepError> {
+    state: &State<'_>,
+) -> Result<Vec<(String, Value)>, StepError> {
     let scope = ResponseScope {
         name: &precondition.name,
         response,
         now: state.surroundings.clock.now(),
     };
-    let mut captured = Vec::with_capacity(precondition.captures.len());
-    for capture in &precondition.captures {
-        let value = captured_value(capture, &scope)?;
-        captured.push((capture.name.clone(), value));
-    }
-    for (name, value) in captured {
-        state.set(&name, value);
-    }
-    Ok(())
+    precondition
+        .captures
+        .iter()
+        .map(|capture| Ok((capture.name.clone(), captured_value(capture, &scope)?)))
+        .collect()
 }
 
 fn captured_value(capture: &Capture, scope: &ResponseScope<'_>) -> Result<Value, StepError> {

@@ -10,7 +10,9 @@
 
 mod decide;
 mod discover;
+mod maestro;
 mod manifest;
+mod nested;
 
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use crate::outcome::{ErrorInfo, Observed, Operation, Phase, ResourceResult, Step
 use crate::state::State;
 
 pub use decide::{Decision, GENERATION_ANNOTATION, decide, generation};
+pub use discover::matches_labels;
+pub use maestro::{MANIFEST_WORK, MANIFEST_WORK_API};
 
 /// How often a conflicting apply is decided again on the new state before the event is retried.
 const APPLY_ATTEMPTS: u32 = 4;
@@ -75,7 +79,12 @@ pub(crate) async fn process(
         let step = one(resource, state, cluster, &manager, applied).await;
         match step {
             Ok(result) => {
+                let object = result.object.as_ref();
                 tracing::info!(
+                    k8s_kind = %result.kind,
+                    k8s_name = object.map(|object| object.name.as_str()),
+                    k8s_namespace = object.map(|object| object.namespace.as_str()),
+                    k8s_result = "SUCCESS",
                     "Resource[{number}] processed: operation={} reason={}",
                     result.operation.as_str(),
                     result.reason
@@ -83,7 +92,12 @@ pub(crate) async fn process(
                 applied.results.push(result);
             }
             Err((result, error)) => {
-                tracing::warn!("Resource[{number}] processed: FAILED");
+                tracing::warn!(
+                    k8s_kind = %result.kind,
+                    k8s_result = "FAILED",
+                    error = %error.message,
+                    "Resource[{number}] processed: FAILED"
+                );
                 let deleting = result.operation == Operation::Delete;
                 applied.results.push(result);
                 if !deleting {
@@ -218,6 +232,17 @@ async fn delete(
         reason: "lifecycle.delete.when evaluated to true".to_owned(),
         error: None,
     };
+    let surroundings = state.surroundings;
+    let configured = surroundings.config.task.resources.iter();
+    let number = 1 + configured.take_while(|other| other.name != *name).count();
+    tracing::info!(
+        "Resource[{number}] delete: operation=delete propagationPolicy={:?}",
+        rule.propagation_policy
+    );
+    let adapter = &surroundings.config.adapter.name;
+    let _counted = surroundings
+        .metrics
+        .deletion(adapter, &resource.manifest.kind);
     match try_delete(resource, rule.propagation_policy, state, cluster, applied).await {
         Ok(deleted) => {
             if !deleted.existed {
@@ -310,17 +335,24 @@ async fn apply(
 ) -> Result<ResourceResult, ApplyFailure> {
     let name = &resource.name;
     // Rendering names no step: the metadata then carries the reason instead of a phase.
-    let manifest = manifest::render(&resource.manifest, state).map_err(|error| ApplyFailure {
+    let unrendered = |error: StepError| ApplyFailure {
         operation: Operation::Skip,
         object: None,
         error: error.context(format!("[resources] {name}")),
-    })?;
+    };
+    let consumer = maestro::consumer(resource, state).map_err(unrendered)?;
+    let manifest =
+        manifest::render(&resource.manifest, consumer.as_deref(), state).map_err(unrendered)?;
     let failed = |operation, error: StepError| ApplyFailure {
         operation,
         object: Some(manifest.object.clone()),
         error: error.context(format!("[resources] {name}")).at(name),
     };
-    let decision = write(resource, &manifest, cluster, manager)
+    let mode = Mode {
+        to_maestro: consumer.is_some(),
+        dry_run: state.surroundings.dry_run.is_some(),
+    };
+    let decision = write(resource, &manifest, cluster, manager, mode)
         .await
         .map_err(|(operation, error)| failed(operation, error))?;
     let found = discover::discover(resource, state, cluster)
@@ -342,6 +374,7 @@ async fn apply(
     };
     remember(&found, applied);
     state.resources.insert(name.clone(), found);
+    nested::discover_all(resource, state).map_err(|error| failed(decision.operation, error))?;
     Ok(ResourceResult {
         name: name.clone(),
         kind: resource.manifest.kind.clone(),
@@ -352,12 +385,21 @@ async fn apply(
     })
 }
 
-/// Reads, decides and writes; a concurrent change is decided again on the new state.
+/// What changes how an object is written.
+#[derive(Clone, Copy)]
+struct Mode {
+    to_maestro: bool,
+    dry_run: bool,
+}
+
+/// Reads, decides and writes; a concurrent change is decided again on the new state. Maestro does
+/// not know recreation.
 async fn write(
     resource: &Resource,
     manifest: &manifest::Rendered,
     cluster: &dyn ClusterTarget,
     manager: &str,
+    mode: Mode,
 ) -> Result<Decision, (Operation, StepError)> {
     let mut attempt = 1;
     loop {
@@ -365,7 +407,12 @@ async fn write(
             .get(&manifest.object)
             .await
             .map_err(|error| (Operation::Skip, from_cluster(&error)))?;
-        let decision = decide(live.as_ref(), &manifest.value, resource.recreate_on_change);
+        let recreate = resource.recreate_on_change && !mode.to_maestro;
+        let decision = if mode.dry_run {
+            decide::decide_dry(live.is_some(), recreate)
+        } else {
+            decide(live.as_ref(), &manifest.value, recreate)
+        };
         let written = match decision.operation {
             Operation::Skip | Operation::Delete => return Ok(decision),
             Operation::Create => cluster.apply(&manifest.value, manager).await,
@@ -386,7 +433,14 @@ async fn write(
         match written {
             Ok(_) => return Ok(decision),
             Err(error) if error.conflict && attempt < APPLY_ATTEMPTS => attempt += 1,
-            Err(error) => return Err((decision.operation, from_cluster(&error))),
+            Err(mut error) => {
+                // What was meant, not how it is done, is what operators search for.
+                error.operation = match decision.operation {
+                    Operation::Update => "update",
+                    _ => "create",
+                };
+                return Err((decision.operation, from_cluster(&error)));
+            }
         }
     }
 }

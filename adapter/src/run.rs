@@ -66,6 +66,12 @@ pub enum AdapterError {
     /// The management cluster cannot be reached at all.
     #[error("cannot connect to the management cluster")]
     Cluster(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The Maestro transport cannot be used.
+    #[error("cannot use the Maestro transport: {problem}")]
+    Maestro {
+        /// Why.
+        problem: String,
+    },
     /// The broker refused the subscription.
     #[error("cannot subscribe")]
     Subscribe(#[source] SubscribeError),
@@ -96,12 +102,13 @@ impl Adapter {
             .declare(&subscription)
             .await
             .map_err(AdapterError::Subscribe)?;
-        let pipeline = Arc::new(Pipeline::new(
+        let pipeline = Pipeline::new(
             options.config,
             options.http,
             Arc::clone(&cluster),
             options.clock,
-        ));
+        );
+        let pipeline = Arc::new(pipeline.with_metrics(options.metrics.clone()));
         let lanes = Lanes::new(
             pipeline,
             cluster,
@@ -166,6 +173,15 @@ fn subscription(config: &Config, parallelism: usize) -> Result<Subscription, Ada
 }
 
 async fn connect(options: &AdapterOptions) -> Result<Arc<dyn ClusterTarget>, AdapterError> {
+    if let Some(maestro) = &options.config.adapter.maestro {
+        return Err(AdapterError::Maestro {
+            problem: maestro.problem().unwrap_or_else(|| {
+                "this version describes, checks and rehearses Maestro configurations, but has no \
+                 connection to a Maestro server; remove clients.maestro to use Kubernetes"
+                    .to_owned()
+            }),
+        });
+    }
     if let Some(client) = &options.kube {
         return Ok(Arc::new(KubeTarget::new(client.clone())));
     }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::config::{Config, LogAction};
 use crate::event::Event;
 use crate::expression::Variables;
+use crate::metrics::AdapterMetrics;
 use crate::outcome::Metadata;
 use crate::template::{Scope, to_template_value};
 
@@ -22,6 +23,11 @@ pub struct Surroundings {
     pub config: Config,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// In a dry run, the objects that nested discoveries find, by name; generations then decide
+    /// nothing.
+    pub(crate) dry_run: Option<Map<String, Value>>,
+    /// Where deletions are counted.
+    pub(crate) metrics: AdapterMetrics,
     environment: Value,
     tree: Value,
     redacted: Value,
@@ -56,6 +62,8 @@ impl Surroundings {
             redacted,
             config,
             clock,
+            dry_run: None,
+            metrics: AdapterMetrics::default(),
         }
     }
 

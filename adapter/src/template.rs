@@ -100,6 +100,15 @@ impl Template {
             .unwrap_or_default()
     }
 
+    /// Every field chain that begins at the root, such as `["adapter", "name"]`; those inside `range`
+    /// and `with` begin elsewhere, unless they begin with `$`.
+    pub fn paths(&self) -> BTreeSet<Vec<String>> {
+        self.parsed
+            .as_ref()
+            .map(|parsed| parsed.paths.clone())
+            .unwrap_or_default()
+    }
+
     /// Whether any action calls a function.
     pub fn calls_functions(&self) -> bool {
         self.parsed

@@ -1,5 +1,6 @@
 //! The command line as types. Every command's help text is here; what it does is in `commands/`.
 
+mod adapter;
 mod dlq;
 mod history;
 mod log;
@@ -11,6 +12,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::adapter::{
+    AdapterArguments, AdapterCommand, AdapterConfigArguments, AdapterDryRunArguments, AdapterFiles,
+    LintArguments, RunAdapterArguments, SchemaFile, TraceFormat,
+};
 pub(crate) use self::dlq::{
     DeadLettersOf, DlqCommand, ListArguments, PurgeArguments, RequeueArguments, ShowArguments,
 };
@@ -87,8 +92,8 @@ pub(crate) enum Command {
     Api(ApiArguments),
     /// Run the sentinels
     Sentinel(SentinelArguments),
-    /// Run one adapter, or check its configuration
-    Adapter(AdapterArguments),
+    /// Run one adapter, or check and rehearse its configuration
+    Adapter(Box<AdapterArguments>),
     /// Bring the database schema up to date, and exit
     Migrate(MigrateArguments),
     /// Create resources from a file
@@ -228,48 +233,6 @@ pub(crate) struct OpenapiArguments {
     /// Describe the kinds of this configuration of the API instead of the built-in ones
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct AdapterArguments {
-    #[command(subcommand)]
-    pub(crate) command: Option<AdapterCommand>,
-    #[command(flatten)]
-    pub(crate) files: AdapterFiles,
-    /// Message broker to subscribe at, `amqp[s]://USER:PASSWORD@HOST[/VHOST]` or `pubsub://PROJECT[?create=true]`
-    #[arg(
-        long,
-        env = "HYPERFLEET_BROKER",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
-    pub(crate) broker: Option<String>,
-    /// Cluster to manage; default: the configuration's, else the pod's own
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AdapterCommand {
-    /// Check a configuration without connecting to anything
-    Lint(AdapterFiles),
-}
-
-/// The two files of an adapter.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct AdapterFiles {
-    /// Adapter configuration: who it is and how it reaches things
-    #[arg(
-        long,
-        short = 'c',
-        env = "HYPERFLEET_ADAPTER_CONFIG",
-        value_name = "FILE"
-    )]
-    pub(crate) config: Option<PathBuf>,
-    /// Task configuration: what it does for each event
-    #[arg(long, short = 't', env = "HYPERFLEET_TASK_CONFIG", value_name = "FILE")]
-    pub(crate) task_config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

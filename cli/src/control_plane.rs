@@ -23,7 +23,7 @@ use hyperfleet_command_api::SpecSchemas;
 use hyperfleet_domain::Registry;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::adapters::run_one as run_adapter;
+pub(crate) use self::adapters::{AdapterServers, run_one as run_adapter};
 pub(crate) use self::api::{Api, ApiOptions};
 pub(crate) use self::broker::Broker;
 pub(crate) use self::database::Database;

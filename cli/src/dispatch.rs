@@ -3,13 +3,17 @@
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use hyperfleet_adapter::config::AdapterSettings;
 use hyperfleet_runtime::config::GivenFlag;
 use hyperfleet_runtime::telemetry::{
     self, DatabaseMetrics, Format, Output, TelemetryOptions, TraceMetrics, TraceOptions,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Arguments, Command, LogFormat, ReplayCommand, SentinelArguments};
+use crate::arguments::{
+    AdapterArguments, AdapterCommand, Arguments, Command, LogFormat, ReplayCommand,
+    SentinelArguments,
+};
 use crate::commands::{
     adapter, config, create, delete, demo, describe, diff, dlq, events, get, history, log, patch,
     replay, sentinel, serve, version, wait,
@@ -128,13 +132,7 @@ async fn run_command(command: Command, mut given: Given) -> anyhow::Result<()> {
             let role = given.role(&arguments.settings, &logs("sentinel", "info", Format::Json))?;
             serve::sentinel(arguments, role, stoppable()?).await
         }
-        Command::Adapter(arguments) => {
-            let defaults = logs("adapter", "info", Format::Text);
-            let settings = traces::of_environment(environment::variables())?;
-            let traces = traces::options(&settings, &defaults.service(), None)?;
-            given.start(&defaults, traces)?;
-            adapter::run(arguments, stoppable()?).await
-        }
+        Command::Adapter(arguments) => adapter_command(*arguments, given).await,
         Command::Migrate(arguments) => {
             let role = given.role(&arguments.settings, &logs(PROGRAM, "warn", Format::Text))?;
             serve::migrate(&role).await
@@ -154,6 +152,38 @@ async fn run_command(command: Command, mut given: Given) -> anyhow::Result<()> {
             user_command(command).await
         }
     }
+}
+
+/// What an adapter says goes where its configuration wants it; its other commands print.
+async fn adapter_command(arguments: AdapterArguments, given: Given) -> anyhow::Result<()> {
+    let quiet = logs("adapter", "warn", Format::Text);
+    let run = match arguments.command {
+        None => arguments.run,
+        Some(AdapterCommand::Serve(run)) => *run,
+        Some(AdapterCommand::Lint(lint)) => {
+            given.plain(&quiet)?;
+            return adapter::lint(&lint);
+        }
+        Some(AdapterCommand::DryRun(dry_run)) => {
+            given.plain(&quiet)?;
+            return adapter::dry_run(&dry_run).await;
+        }
+        Some(AdapterCommand::ConfigDump(files)) => {
+            given.plain(&quiet)?;
+            return adapter::dump(&files);
+        }
+        Some(AdapterCommand::Schema { file }) => {
+            adapter::print_schema(file);
+            return Ok(());
+        }
+    };
+    if let Some(dry_run) = adapter::asked_dry_run(&run)? {
+        given.plain(&quiet)?;
+        return adapter::dry_run(&dry_run).await;
+    }
+    let config = adapter::configuration(&run.configuration)?;
+    given.adapter(&config.adapter)?;
+    adapter::run(run, config, stoppable()?).await
 }
 
 async fn user_command(command: Command) -> anyhow::Result<()> {
@@ -259,6 +289,29 @@ impl Given {
             configuration,
             metrics,
         })
+    }
+
+    /// Sets up the logs of an adapter: what its configuration says, unless a flag does.
+    fn adapter(&self, settings: &AdapterSettings) -> anyhow::Result<()> {
+        let log = &settings.log;
+        let format = match log.format.as_str() {
+            "text" => Format::Text,
+            _ => Format::Json,
+        };
+        let output = match log.output.as_str() {
+            "stderr" => Output::Stderr,
+            _ => Output::Stdout,
+        };
+        let traced = traces::of_environment(environment::variables())?;
+        telemetry::init(TelemetryOptions {
+            level: self.level.clone().unwrap_or_else(|| log.level.clone()),
+            format: self.format.map_or(format, Into::into),
+            output,
+            identity: telemetry::Identity::new(&settings.name, env!("CARGO_PKG_VERSION")),
+            database: None,
+            traces: traces::options(&traced, &format!("{PROGRAM}-adapter"), None)?,
+        })?;
+        Ok(())
     }
 
     /// Sets up the logs of a command without settings.

@@ -8,6 +8,7 @@
 )]
 
 mod arguments;
+mod broker_file;
 mod commands;
 mod configuration;
 mod confirm;

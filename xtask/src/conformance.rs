@@ -1,7 +1,8 @@
-//! `cargo xtask conformance api`: how many cases of the API contract hold.
+//! `cargo xtask conformance api|adapter`: how many cases of a contract hold.
 //!
-//! A test says which cases it shows by its name: `case_16_and_17_a_new_cluster`, `case_18_to_25_names`. The
-//! ids of all cases are in one place, `cases`, so that a case without a test is noticed.
+//! A test says which cases it shows by its name: `case_16_and_17_a_new_cluster`, `case_18_to_25_names` for
+//! the API, `a056_a_default_is_not_converted` for adapters. The ids of all cases are in one place, `cases`,
+//! so that a case without a test is noticed.
 
 mod cases;
 
@@ -15,9 +16,6 @@ use serde::Deserialize;
 
 use crate::test::{DATABASE_URL, Parts};
 use crate::{process, tools, workspace};
-
-/// The crates whose tests show cases.
-const PACKAGES: [&str; 2] = ["hyperfleet-tests", "hyperfleet-cli"];
 
 /// Count the cases of a contract that hold.
 ///
@@ -34,6 +32,46 @@ pub(crate) struct Arguments {
 enum Contract {
     /// The REST API v1.
     Api,
+    /// Configurations of adapters, and what they do.
+    Adapter,
+}
+
+impl Contract {
+    /// The crates whose tests show cases.
+    fn packages(self) -> [&'static str; 2] {
+        match self {
+            Self::Api => ["hyperfleet-tests", "hyperfleet-cli"],
+            Self::Adapter => ["hyperfleet-adapter", "hyperfleet-cli"],
+        }
+    }
+
+    /// What comes before the numbers in the name of a test.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Api => "case_",
+            Self::Adapter => "a",
+        }
+    }
+
+    /// The tests that show cases, in the language of nextest.
+    fn filter(self) -> &'static str {
+        match self {
+            Self::Api => r"test(/\bcase_\d/)",
+            Self::Adapter => r"test(/\ba\d\d\d_/)",
+        }
+    }
+
+    fn sections(self) -> &'static [cases::Section] {
+        match self {
+            Self::Api => &cases::API,
+            Self::Adapter => &cases::ADAPTER,
+        }
+    }
+
+    /// Whether no test can run without PostgreSQL.
+    fn needs_database(self) -> bool {
+        matches!(self, Self::Api)
+    }
 }
 
 /// What the tests say about a case.
@@ -54,10 +92,10 @@ struct Line {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let Contract::Api = arguments.contract;
-    let verdicts = verdicts(&run_tests()?);
+    let contract = arguments.contract;
+    let verdicts = verdicts(contract.prefix(), &run_tests(contract)?);
     let mut passed = 0;
-    for section in cases::API {
+    for section in contract.sections() {
         for case in section.cases.clone() {
             match verdicts.get(&case) {
                 None => println!("case {case} ({}): no test shows it", section.name),
@@ -69,30 +107,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    let total = cases::count(&cases::API);
+    let total = cases::count(contract.sections());
     println!("{passed}/{total}");
     ensure!(passed == total, "{} cases do not hold", total - passed);
     Ok(())
 }
 
 /// Runs the tests that show cases; their names, and whether they passed.
-fn run_tests() -> Result<Vec<(String, bool)>> {
+fn run_tests(contract: Contract) -> Result<Vec<(String, bool)>> {
     tools::require("nextest")?;
-    let parts = Parts::find()?;
-    let Some(url) = parts.database_url() else {
-        bail!(
-            "PostgreSQL 14 or newer is missing; install it (Debian, Ubuntu: package `postgresql`)"
-        );
-    };
+    let parts = contract.needs_database().then(Parts::find).transpose()?;
     let mut nextest = workspace::cargo()?;
     nextest.args(["nextest", "run", "--profile", "default"]);
-    for package in PACKAGES {
+    for package in contract.packages() {
         nextest.args(["--package", package]);
     }
-    nextest.args(["-E", r"test(/\bcase_\d/)"]);
+    nextest.args(["-E", contract.filter()]);
     nextest.args(["--message-format", "libtest-json"]);
     nextest.env("NEXTEST_EXPERIMENTAL_LIBTEST_JSON", "1");
-    nextest.env(DATABASE_URL, url);
+    if let Some(parts) = &parts {
+        let Some(url) = parts.database_url() else {
+            bail!(
+                "PostgreSQL 14 or newer is missing; install it (Debian, Ubuntu: package `postgresql`)"
+            );
+        };
+        nextest.env(DATABASE_URL, url);
+    }
     let mut child = nextest
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -125,10 +165,10 @@ fn outcome(line: &str) -> Option<(String, bool)> {
     ended.then(|| (name, line.event == "ok"))
 }
 
-fn verdicts(outcomes: &[(String, bool)]) -> BTreeMap<u16, Verdict> {
+fn verdicts(prefix: &str, outcomes: &[(String, bool)]) -> BTreeMap<u16, Verdict> {
     let mut verdicts: BTreeMap<u16, Verdict> = BTreeMap::new();
     for (name, passed) in outcomes {
-        for case in cases::named_by(name) {
+        for case in cases::named_by(prefix, name) {
             let verdict = verdicts.entry(case).or_default();
             if *passed {
                 verdict.passed += 1;
@@ -161,10 +201,13 @@ mod tests {
 
     #[test]
     fn one_failure_spoils_a_case() {
-        let verdicts = verdicts(&[
-            ("case_1_and_2_a".to_owned(), true),
-            ("case_2_b".to_owned(), false),
-        ]);
+        let verdicts = verdicts(
+            "case_",
+            &[
+                ("case_1_and_2_a".to_owned(), true),
+                ("case_2_b".to_owned(), false),
+            ],
+        );
         assert!(verdicts[&1].failed.is_empty());
         assert_eq!(verdicts[&2].passed, 1);
         assert_eq!(verdicts[&2].failed, ["case_2_b"]);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::environment;
 use super::reader::{Fields, Reader};
 use super::types::{
     AdapterSettings, ApiSettings, AuthSettings, Backoff, BrokerSettings, KubernetesSettings,
     LogSettings,
 };
+use super::{environment, maestro_file};
 use crate::yaml::{Node, NodeKind};
 
 /// Versions of this binary are compared with the file's by major and minor.
@@ -19,9 +19,10 @@ pub(super) fn read(
     reader: &mut Reader,
     document: &Node,
     variables: &BTreeMap<String, String>,
+    flags: &[(String, String)],
     warnings: &mut Vec<String>,
 ) -> Option<AdapterSettings> {
-    let document = environment::apply(document, variables);
+    let document = environment::apply(document, variables, flags);
     let root = reader.fields(
         &document,
         "",
@@ -31,7 +32,7 @@ pub(super) fn read(
     let log = log(reader, &root);
     let known = ["hyperfleet_api", "broker", "kubernetes", "maestro"];
     let clients = child(reader, &root, "clients", &known);
-    refuse_maestro(reader, &clients);
+    let maestro = maestro_file::read(reader, &clients);
     let api = api(reader, &clients);
     let broker = broker(reader, &clients);
     let kubernetes = kubernetes(reader, &clients);
@@ -43,11 +44,17 @@ pub(super) fn read(
         api,
         broker,
         kubernetes,
+        maestro,
     })
 }
 
 /// The fields of a mapping; absent or malformed ones are empty.
-fn child<'n>(reader: &mut Reader, parent: &Fields<'n>, key: &str, known: &[&str]) -> Fields<'n> {
+pub(super) fn child<'n>(
+    reader: &mut Reader,
+    parent: &Fields<'n>,
+    key: &str,
+    known: &[&str],
+) -> Fields<'n> {
     parent
         .get(key)
         .and_then(|node| reader.fields(node, &parent.path(key), known))
@@ -62,7 +69,7 @@ fn identity(
     let adapter = child(reader, root, "adapter", &["name", "version"]);
     let name = reader.required_text(&adapter, "name");
     let version = reader.text(&adapter, "version").unwrap_or_default();
-    match version_matches(&version) {
+    match version_matches(&version, BINARY_VERSION) {
         None => warnings.push(format!(
             "adapter.version {version:?} is not a semantic version and was not checked"
         )),
@@ -78,8 +85,8 @@ fn identity(
 
 /// `None` when the version cannot be compared. Versions of the Go framework (0.2 and its
 /// development builds) are accepted: their files are this DSL.
-fn version_matches(version: &str) -> Option<bool> {
-    if version.is_empty() {
+fn version_matches(version: &str, binary: &str) -> Option<bool> {
+    if version.is_empty() || binary.starts_with("0.0.0-") {
         return Some(true);
     }
     let pair = |text: &str| -> Option<(u64, u64)> {
@@ -92,7 +99,7 @@ fn version_matches(version: &str) -> Option<bool> {
     };
     let wanted = pair(version)?;
     let development = wanted == (0, 0);
-    Some(development || COMPATIBLE.contains(&wanted) || Some(wanted) == pair(BINARY_VERSION))
+    Some(development || COMPATIBLE.contains(&wanted) || Some(wanted) == pair(binary))
 }
 
 /// Versions of the Go framework whose files this engine reads.
@@ -126,17 +133,6 @@ fn log(reader: &mut Reader, root: &Fields<'_>) -> LogSettings {
         }
     }
     settings
-}
-
-fn refuse_maestro(reader: &mut Reader, clients: &Fields<'_>) {
-    if clients.get_or_null("maestro").is_some() {
-        reader.problem(
-            "clients.maestro",
-            clients.at("maestro"),
-            "the Maestro transport is not available in this version; remove clients.maestro and \
-             the HYPERFLEET_MAESTRO_ variables to use the Kubernetes transport",
-        );
-    }
 }
 
 const API_KEYS: [&str; 9] = [
@@ -263,5 +259,24 @@ fn kubernetes(reader: &mut Reader, clients: &Fields<'_>) -> KubernetesSettings {
         burst: reader
             .number(&kubernetes, "burst", "a whole number")
             .unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a004_versions_agree_up_to_their_minor_number() {
+        assert_eq!(version_matches("1.3.9", "1.3.0"), Some(true));
+        assert_eq!(version_matches("1.2.0", "1.3.0"), Some(false));
+        assert_eq!(version_matches("v1.3.0-rc.1", "1.3.0"), Some(true));
+        assert_eq!(version_matches("", "1.3.0"), Some(true));
+    }
+
+    #[test]
+    fn a005_development_builds_and_other_words_are_not_compared() {
+        assert_eq!(version_matches("7.8.9", "0.0.0-dev"), Some(true));
+        assert_eq!(version_matches("latest", "1.3.0"), None);
     }
 }

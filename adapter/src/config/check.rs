@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::Reader;
-use super::types::{ApiCall, Build, DiscoverBy, LogAction, Source, Task};
+use super::types::{ApiCall, Build, DiscoverBy, Discovery, LogAction, Source, Task};
 use crate::template::Template;
 use crate::yaml::{Node, NodeKind, Position};
 
@@ -128,7 +128,10 @@ fn template_variables(
                 .chain([&precondition.name])
         })
         .chain(task.post.payloads.iter().map(|payload| &payload.name))
-        .chain(task.resources.iter().map(|resource| &resource.name));
+        .chain(task.resources.iter().flat_map(|resource| {
+            let nested = resource.nested.iter().map(|nested| &nested.name);
+            [&resource.name].into_iter().chain(nested)
+        }));
     variables.known.extend(names.cloned());
     variables.known.insert("resources".to_owned());
     variables.preconditions(task, document);
@@ -193,19 +196,29 @@ impl Variables<'_> {
             if inline {
                 self.template(&resource.manifest.template, &format!("{path}.manifest"), at);
             }
-            if let Some(namespace) = &resource.discovery.namespace {
-                self.template(namespace, &format!("{path}.discovery.namespace"), at);
+            if let Some(consumer) = &resource.target_cluster {
+                let path = format!("{path}.transport.maestro.target_cluster");
+                self.template(consumer, &path, at);
             }
-            match &resource.discovery.by {
-                DiscoverBy::Name(name) => {
-                    self.template(name, &format!("{path}.discovery.by_name"), at);
-                }
-                DiscoverBy::Selectors(labels) => {
-                    let path = format!("{path}.discovery.by_selectors.label_selector");
-                    for (key, value) in labels {
-                        self.template(key, &path, at);
-                        self.template(value, &format!("{path}.{}", key.source()), at);
-                    }
+            self.discovery(&resource.discovery, &format!("{path}.discovery"), at);
+            for (index, nested) in resource.nested.iter().enumerate() {
+                let path = format!("{path}.nested_discoveries[{index}].discovery");
+                self.discovery(&nested.discovery, &path, at);
+            }
+        }
+    }
+
+    fn discovery(&mut self, discovery: &Discovery, path: &str, at: Position) {
+        if let Some(namespace) = &discovery.namespace {
+            self.template(namespace, &format!("{path}.namespace"), at);
+        }
+        match &discovery.by {
+            DiscoverBy::Name(name) => self.template(name, &format!("{path}.by_name"), at),
+            DiscoverBy::Selectors(labels) => {
+                let path = format!("{path}.by_selectors.label_selector");
+                for (key, value) in labels {
+                    self.template(key, &path, at);
+                    self.template(value, &format!("{path}.{}", key.source()), at);
                 }
             }
         }

@@ -6,9 +6,11 @@ use super::reader::{Fields, Reader};
 use super::references::References;
 use super::task_parts::{identifier, template, template_at, when};
 use super::types::{
-    DeleteRule, DiscoverBy, Discovery, Lifecycle, Manifest, PropagationPolicy, Resource,
+    DeleteRule, DiscoverBy, Discovery, Lifecycle, Manifest, NestedDiscovery, PropagationPolicy,
+    Resource,
 };
 use crate::expression::Expression;
+use crate::template::Template;
 use crate::yaml::{self, Node, NodeKind};
 
 const RESOURCE_KEYS: [&str; 7] = [
@@ -29,20 +31,12 @@ pub(super) fn resource(
 ) -> Option<Resource> {
     let fields = reader.fields(node, path, &RESOURCE_KEYS)?;
     let name = identifier(reader, &fields);
-    transport(reader, &fields);
+    let target_cluster = transport(reader, &fields);
     let manifest = manifest(reader, &fields, files);
-    let discovery = if let Some(node) = fields.get("discovery") {
-        discovery(reader, node, &fields.path("discovery"))
-    } else {
-        reader.problem(
-            fields.path("discovery"),
-            fields.position,
-            "discovery is required",
-        );
-        None
-    };
+    let discovery = required_discovery(reader, &fields);
+    let mut nested = Vec::new();
     for (node, path) in reader.list(&fields, "nested_discoveries") {
-        nested_discovery(reader, node, &path);
+        nested.extend(nested_discovery(reader, node, &path));
     }
     let lifecycle = lifecycle(reader, &fields);
     let recreate_on_change = reader
@@ -50,66 +44,63 @@ pub(super) fn resource(
         .unwrap_or_default();
     Some(Resource {
         name: name?,
+        target_cluster,
         manifest: manifest?,
         discovery: discovery?,
+        nested,
         lifecycle: lifecycle?,
         recreate_on_change,
     })
 }
 
-fn transport(reader: &mut Reader, resource: &Fields<'_>) {
-    let Some(node) = resource.get("transport") else {
-        return;
-    };
+/// Where the object goes: the template of a Maestro consumer, or `None` for Kubernetes.
+fn transport(reader: &mut Reader, resource: &Fields<'_>) -> Option<Template> {
+    let node = resource.get("transport")?;
     let path = resource.path("transport");
-    let Some(fields) = reader.fields(node, &path, &["client", "maestro"]) else {
-        return;
-    };
-    let Some(client) = reader.required_text(&fields, "client") else {
-        return;
-    };
-    let problem = match client.as_str() {
-        "kubernetes" => return,
+    let fields = reader.fields(node, &path, &["client", "maestro"])?;
+    let client = reader.required_text(&fields, "client")?;
+    match client.as_str() {
+        "kubernetes" => None,
         "maestro" => {
-            if let Some(node) = fields.get("maestro") {
-                let path = fields.path("maestro");
-                if let Some(maestro) = reader.fields(node, &path, &["target_cluster"]) {
-                    reader.required_text(&maestro, "target_cluster");
-                }
-            } else {
+            let Some(node) = fields.get("maestro") else {
                 reader.problem(
                     fields.path("maestro"),
                     fields.position,
                     "maestro.target_cluster is required for client \"maestro\"",
                 );
-            }
-            "the Maestro transport is not available in this version; use kubernetes".to_owned()
+                return None;
+            };
+            let path = fields.path("maestro");
+            let maestro = reader.fields(node, &path, &["target_cluster"])?;
+            let text = reader.required_text(&maestro, "target_cluster")?;
+            let path = maestro.path("target_cluster");
+            template(reader, &text, &path, maestro.at("target_cluster"))
         }
-        other => format!("invalid transport client {other:?}; use kubernetes"),
-    };
-    reader.problem(fields.path("client"), fields.at("client"), problem);
-}
-
-/// Nested discoveries look inside a `ManifestWork`, which needs the Maestro transport.
-fn nested_discovery(reader: &mut Reader, node: &Node, path: &str) {
-    if let Some(fields) = reader.fields(node, path, &["name", "discovery"]) {
-        identifier(reader, &fields);
-        match fields.get("discovery") {
-            Some(node) => {
-                discovery(reader, node, &fields.path("discovery"));
-            }
-            None => reader.problem(
-                fields.path("discovery"),
-                fields.position,
-                "discovery is required",
-            ),
+        other => {
+            let problem = format!("invalid transport client {other:?}; use kubernetes or maestro");
+            reader.problem(fields.path("client"), fields.at("client"), problem);
+            None
         }
     }
-    reader.problem(
-        path,
-        node.position,
-        "nested discoveries need the Maestro transport, which is not available in this version",
-    );
+}
+
+fn nested_discovery(reader: &mut Reader, node: &Node, path: &str) -> Option<NestedDiscovery> {
+    let fields = reader.fields(node, path, &["name", "discovery"])?;
+    let name = identifier(reader, &fields);
+    let discovery = required_discovery(reader, &fields);
+    Some(NestedDiscovery {
+        name: name?,
+        discovery: discovery?,
+    })
+}
+
+fn required_discovery(reader: &mut Reader, fields: &Fields<'_>) -> Option<Discovery> {
+    let path = fields.path("discovery");
+    let Some(node) = fields.get("discovery") else {
+        reader.problem(path, fields.position, "discovery is required");
+        return None;
+    };
+    discovery(reader, node, &path)
 }
 
 fn manifest(reader: &mut Reader, resource: &Fields<'_>, files: &References) -> Option<Manifest> {

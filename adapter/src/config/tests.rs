@@ -185,8 +185,8 @@ fn adapter_file_rules_hold() {
             "clients.hyperfleet_api.auth.token_cache_ttl: \"-1s\" is negative",
         ),
         (
-            "adapter: {name: a}\nclients: {maestro: {source_id: x}}",
-            "clients.maestro: the Maestro transport is not available",
+            "adapter: {name: a}\nclients: {maestro: {timeout: 5}}",
+            "clients.maestro.timeout: \"5\" is not a duration",
         ),
         (
             "adapter: {name: a}\nclients: {hyperfleet_api: {retryAttempts: 1}}",
@@ -240,16 +240,6 @@ fn defaults_and_overrides_have_the_right_precedence() {
     );
     assert_eq!(config.adapter.name, "other");
     assert_eq!(config.adapter.log.level, "debug");
-}
-
-#[test]
-fn a_maestro_variable_selects_the_refused_transport() {
-    let found = problems(load_with(
-        ADAPTER,
-        "params: []",
-        &[("HYPERFLEET_MAESTRO_SOURCE_ID", "x")],
-    ));
-    assert!(found[0].starts_with("clients.maestro: "), "{found:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Config;
-use super::types::{AdapterSettings, ApiSettings};
+use super::types::{AdapterSettings, ApiSettings, MaestroSettings};
 
 /// What stands for a secret path in redacted trees.
 const REDACTED: &str = "**REDACTED**";
@@ -58,11 +58,49 @@ fn clients(settings: &AdapterSettings, redacted: bool) -> Value {
     if settings.kubernetes.burst != 0 {
         kubernetes.insert("burst".to_owned(), json!(settings.kubernetes.burst));
     }
-    json!({
+    let mut clients = json!({
         "hyperfleet_api": api(&settings.api, redacted),
         "broker": broker,
         "kubernetes": kubernetes,
-    })
+    });
+    if let Some(settings) = &settings.maestro {
+        clients["maestro"] = maestro(settings, redacted);
+    }
+    clients
+}
+
+fn maestro(settings: &MaestroSettings, redacted: bool) -> Value {
+    let mut tree = json!({
+        "grpc_server_address": settings.grpc_server_address,
+        "http_server_address": settings.http_server_address,
+        "source_id": settings.source_id,
+        "timeout": duration(settings.timeout),
+        "server_healthiness_timeout": duration(settings.server_healthiness_timeout),
+    });
+    if !settings.client_id.is_empty() {
+        tree["client_id"] = json!(settings.client_id);
+    }
+    if settings.insecure {
+        tree["insecure"] = Value::Bool(true);
+    }
+    if !settings.auth_type.is_empty() {
+        tree["auth"] = json!({"type": settings.auth_type});
+    }
+    for (key, file) in [
+        ("ca_file", &settings.tls.ca_file),
+        ("cert_file", &settings.tls.cert_file),
+        ("key_file", &settings.tls.key_file),
+        ("http_ca_file", &settings.tls.http_ca_file),
+    ] {
+        if let Some(file) = file {
+            tree["auth"]["tls_config"][key] = if redacted {
+                json!(REDACTED)
+            } else {
+                json!(file)
+            };
+        }
+    }
+    tree
 }
 
 fn api(settings: &ApiSettings, redacted: bool) -> Value {

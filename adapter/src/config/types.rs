@@ -27,6 +27,8 @@ pub struct AdapterSettings {
     pub broker: BrokerSettings,
     /// The management cluster.
     pub kubernetes: KubernetesSettings,
+    /// Maestro; when present, every object goes there instead of to the management cluster.
+    pub maestro: Option<MaestroSettings>,
 }
 
 /// Logging settings.
@@ -103,6 +105,42 @@ pub struct KubernetesSettings {
     pub qps: f64,
     /// Burst of the throttle; zero is the default.
     pub burst: i64,
+}
+
+/// How Maestro is reached.
+#[derive(Debug, Clone, Default)]
+pub struct MaestroSettings {
+    /// `host:port` of the CloudEvents service.
+    pub grpc_server_address: String,
+    /// URL of the REST API.
+    pub http_server_address: String,
+    /// Who publishes.
+    pub source_id: String,
+    /// Parsed, not used.
+    pub client_id: String,
+    /// Parsed, not used: the files that are present decide.
+    pub auth_type: String,
+    /// Certificates.
+    pub tls: MaestroTls,
+    /// Of one REST call.
+    pub timeout: Duration,
+    /// After which a silent CloudEvents service counts as gone.
+    pub server_healthiness_timeout: Duration,
+    /// Whether plain text, or a server that cannot prove who it is, is accepted.
+    pub insecure: bool,
+}
+
+/// Certificate files for Maestro.
+#[derive(Debug, Clone, Default)]
+pub struct MaestroTls {
+    /// Who signs the servers' certificates.
+    pub ca_file: Option<PathBuf>,
+    /// The client's certificate.
+    pub cert_file: Option<PathBuf>,
+    /// The client's key.
+    pub key_file: Option<PathBuf>,
+    /// Who signs the REST server's certificate, when that is somebody else.
+    pub http_ca_file: Option<PathBuf>,
 }
 
 /// What to do for each event.
@@ -259,10 +297,14 @@ pub enum Operator {
 pub struct Resource {
     /// Its name in `resources`.
     pub name: String,
+    /// The Maestro consumer that gets the object; `None` for the Kubernetes transport.
+    pub target_cluster: Option<Template>,
     /// The manifest's text and identity.
     pub manifest: Manifest,
     /// How the object is found.
     pub discovery: Discovery,
+    /// What to find inside the object, a `ManifestWork`.
+    pub nested: Vec<NestedDiscovery>,
     /// When it is created and deleted.
     pub lifecycle: Lifecycle,
     /// Whether a changed generation deletes and creates instead of applying.
@@ -287,6 +329,15 @@ pub struct Discovery {
     pub namespace: Option<Template>,
     /// By name or by labels.
     pub by: DiscoverBy,
+}
+
+/// A manifest to find inside a `ManifestWork`.
+#[derive(Debug, Clone)]
+pub struct NestedDiscovery {
+    /// Its name in `resources`.
+    pub name: String,
+    /// How it is found.
+    pub discovery: Discovery,
 }
 
 /// The two ways of finding an object.

@@ -52,8 +52,9 @@ fn end_of<'b, 'v>(
 /// Adds the custom functions to an evaluation context; `now` is fixed for the evaluation.
 pub(super) fn register(context: &mut Context<'_, '_>, now: DateTime<Utc>) {
     let added = [
+        context.add_function(super::go_text::GO_TEXT, super::go_text::go_text),
         context.add_function("now", move || {
-            now.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+            now.to_rfc3339_opts(SecondsFormat::Secs, true)
         }),
         context.add_function("toJson", |value: CelValue| {
             to_json(&value).map(CelValue::from)

@@ -213,6 +213,13 @@ fn numbers_follow_the_json_rules() {
         ("string(int(data.generation))", json!("5")),
         ("string(data.generation)", json!("5")),
         ("generation + 1", json!(6)),
+        ("string(1000000.0)", json!("1e+06")),
+        ("string(1234567.0) + string(0.5)", json!("1.234567e+060.5")),
+        ("[1000000.0].map(n, string(n))[0]", json!("1e+06")),
+        (
+            "string(1000000) + string(true) + string('x') + string(7u)",
+            json!("1000000truex7"),
+        ),
     ]);
     assert!(run("data.generation + 1").is_err());
     assert!(run("data.generation % 2").is_err());

@@ -57,6 +57,19 @@ pub fn decide(live: Option<&Value>, manifest: &Value, recreate_on_change: bool) 
     )
 }
 
+/// Decides for a dry run, in which generations do not count.
+pub(super) fn decide_dry(exists: bool, recreate_on_change: bool) -> Decision {
+    let operation = match (exists, recreate_on_change) {
+        (false, _) => Operation::Create,
+        (true, false) => Operation::Update,
+        (true, true) => Operation::Recreate,
+    };
+    Decision {
+        operation,
+        reason: format!("dry-run {}", operation.as_str()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

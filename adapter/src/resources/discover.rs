@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::decide::generation;
-use super::from_cluster;
+use super::{from_cluster, maestro};
 use crate::cluster::{ClusterTarget, ObjectId, ObjectKind};
 use crate::config::{DiscoverBy, Resource};
 use crate::outcome::StepError;
@@ -22,26 +22,23 @@ pub(super) async fn discover(
         api_version: resource.manifest.api_version.clone(),
         kind: resource.manifest.kind.clone(),
     };
-    if kind.api_version.is_empty() || kind.kind.is_empty() || kind.kind.contains("{{") {
+    let is_literal = |text: &str| !text.is_empty() && !text.contains("{{");
+    if !is_literal(&kind.api_version) || !is_literal(&kind.kind) {
         return Err(StepError::terminal(
             "discovery needs apiVersion and kind written literally in the manifest",
         ));
     }
-    let render = |what: &str, template: &Template| {
-        template
-            .render(state)
-            .map_err(|error| StepError::terminal(format!("discovery {what}: {error}")))
-    };
     let namespace = match &resource.discovery.namespace {
-        Some(template) => render("namespace", template)?,
+        Some(template) => render("namespace", template, state)?,
         None => String::new(),
     };
+    let consumer = maestro::consumer(resource, state)?;
     match &resource.discovery.by {
         DiscoverBy::Name(name) => {
             let object = ObjectId {
                 kind,
-                namespace,
-                name: render("by_name", name)?,
+                namespace: consumer.unwrap_or(namespace),
+                name: render("by_name", name, state)?,
             };
             cluster
                 .get(&object)
@@ -49,21 +46,50 @@ pub(super) async fn discover(
                 .map_err(|error| from_cluster(&error))
         }
         DiscoverBy::Selectors(selectors) => {
-            let mut labels = BTreeMap::new();
-            for (key, value) in selectors {
-                labels.insert(render("label", key)?, render("label", value)?);
-            }
-            let found = cluster
-                .list(&kind, &namespace, &labels)
+            let labels = rendered_labels(selectors, state)?;
+            let of_consumer = consumer.as_deref();
+            let mut found = cluster
+                .list(&kind, of_consumer.unwrap_or(&namespace), &labels)
                 .await
                 .map_err(|error| from_cluster(&error))?;
+            if of_consumer.is_some_and(|consumer| !namespace.is_empty() && namespace != consumer) {
+                found.clear();
+            }
             Ok(best(found))
         }
     }
 }
 
+fn render(what: &str, template: &Template, state: &State<'_>) -> Result<String, StepError> {
+    template
+        .render(state)
+        .map_err(|error| StepError::terminal(format!("discovery {what}: {error}")))
+}
+
+/// Labels with their templates rendered, keys too.
+pub(super) fn rendered_labels(
+    selectors: &[(Template, Template)],
+    state: &State<'_>,
+) -> Result<BTreeMap<String, String>, StepError> {
+    selectors
+        .iter()
+        .map(|(key, value)| {
+            let key = render("label", key, state)?;
+            Ok((key, render("label", value, state)?))
+        })
+        .collect()
+}
+
+/// Whether an object has all of the labels.
+pub fn matches_labels(object: &Value, labels: &BTreeMap<String, String>) -> bool {
+    let own = object.pointer("/metadata/labels");
+    labels
+        .iter()
+        .all(|(key, value)| own.and_then(|own| own.get(key)).and_then(Value::as_str) == Some(value))
+}
+
 /// The highest generation; among equals the first name.
-fn best(objects: Vec<Value>) -> Option<Value> {
+pub(super) fn best(objects: Vec<Value>) -> Option<Value> {
     let name = |object: &Value| {
         object
             .pointer("/metadata/name")

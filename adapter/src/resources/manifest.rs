@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::maestro;
 use crate::cluster::ObjectId;
 use crate::config::Manifest;
 use crate::outcome::StepError;
@@ -16,17 +17,30 @@ pub(super) struct Rendered {
     pub(super) object: ObjectId,
 }
 
-pub(super) fn render(manifest: &Manifest, state: &State<'_>) -> Result<Rendered, StepError> {
+/// Renders the manifest; with a consumer it is the `ManifestWork` that goes there.
+pub(super) fn render(
+    manifest: &Manifest,
+    consumer: Option<&str>,
+    state: &State<'_>,
+) -> Result<Rendered, StepError> {
     let text = manifest
         .template
         .render(state)
         .map_err(|error| StepError::terminal(format!("failed to render manifest: {error}")))?;
-    let value = whole_numbers(parse(&text).map_err(StepError::terminal)?);
+    let mut value = whole_numbers(parse(&text).map_err(StepError::terminal)?);
+    if let Some(consumer) = consumer
+        && let Some(Value::Object(metadata)) = value.get_mut("metadata")
+    {
+        metadata.insert("namespace".to_owned(), consumer.into());
+    }
     let object = ObjectId::of(&value).ok_or_else(|| {
         StepError::terminal("the manifest lacks apiVersion, kind or metadata.name")
     })?;
     if object.name.is_empty() {
         return Err(StepError::terminal("the manifest's metadata.name is empty"));
+    }
+    if consumer.is_some() {
+        maestro::check(&value, &object.kind)?;
     }
     Ok(Rendered { value, object })
 }
@@ -101,7 +115,7 @@ mod tests {
             state.set(&param.name, value);
         }
         let manifest = &surroundings.config.task.resources[0].manifest;
-        render(manifest, &state)
+        render(manifest, None, &state)
             .map(|rendered| rendered.value)
             .map_err(|error| error.message)
     }

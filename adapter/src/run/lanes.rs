@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::watch::Watches;
 use crate::cluster::ClusterTarget;
@@ -38,6 +39,7 @@ struct Shared {
     pipeline: Arc<Pipeline>,
     metrics: AdapterMetrics,
     adapter: String,
+    subscription: String,
     workers: Semaphore,
     lanes: Mutex<HashMap<ResourceKey, Option<Work>>>,
     watches: Watches,
@@ -59,10 +61,13 @@ impl Lanes {
         parallelism: usize,
         shutdown: CancellationToken,
     ) -> Self {
-        let adapter = pipeline.config().adapter.name.clone();
+        let settings = &pipeline.config().adapter;
+        let adapter = settings.name.clone();
+        let subscription = settings.broker.subscription_id.clone();
         Self {
             shared: Arc::new(Shared {
                 adapter,
+                subscription: subscription.unwrap_or_default(),
                 pipeline,
                 metrics,
                 workers: Semaphore::new(parallelism.max(1)),
@@ -132,9 +137,23 @@ impl Lanes {
                 otel.kind = "consumer",
                 component = %self.shared.adapter,
                 event_id = %work.event.id,
+                event_type = %work.event.r#type,
                 resource_type = %key.kind,
                 resource_id = %key.id,
+                observed_generation = work.event.generation(),
+                subscription = %self.shared.subscription,
+                // Names that operators search by.
+                cluster_id = Empty,
+                nodepool_id = Empty,
             );
+            let named = match key.kind.as_str() {
+                "Cluster" => Some("cluster_id"),
+                "NodePool" => Some("nodepool_id"),
+                _ => None,
+            };
+            if let Some(field) = named {
+                span.record(field, &key.id);
+            }
             if let Some(cause) = &work.event.traceparent {
                 trace_context::continue_trace(&span, cause);
             }

@@ -24,6 +24,10 @@ pub(super) struct Parsed {
     pub(super) roots: BTreeSet<String>,
     pub(super) simple_roots: BTreeSet<String>,
     pub(super) functions: BTreeSet<String>,
+    /// Field chains that begin at the root, whatever the dot is where they stand.
+    pub(super) paths: BTreeSet<Vec<String>>,
+    /// How many blocks with a dot of their own are open, while the tree is walked.
+    inside: usize,
     whole_dot: bool,
 }
 
@@ -41,11 +45,14 @@ pub(super) fn parse(source: &str) -> Result<Parsed, TemplateError> {
         roots: BTreeSet::new(),
         simple_roots: simple_roots(&body),
         functions: BTreeSet::new(),
+        paths: BTreeSet::new(),
+        inside: 0,
         whole_dot: false,
     };
     let mut body = body;
     parsed.list(&mut body);
     parsed.body = body;
+    parsed.inside = 1;
     for mut define in defines {
         parsed.list(&mut define.body);
         parsed.defines.push(define);
@@ -83,13 +90,18 @@ impl Parsed {
             match node {
                 Node::List(inner) => self.list(inner),
                 Node::Action(action) => self.action(action),
-                Node::If(branch) | Node::Range(branch) | Node::With(branch) => self.branch(branch),
+                Node::If(branch) => self.branch(branch, false),
+                Node::Range(branch) | Node::With(branch) => self.branch(branch, true),
                 Node::Template(call) => {
                     if let Some(pipe) = &mut call.pipe {
                         self.pipe(pipe);
                     }
                 }
-                Node::Define(define) => self.list(&mut define.body),
+                Node::Define(define) => {
+                    self.inside += 1;
+                    self.list(&mut define.body);
+                    self.inside -= 1;
+                }
                 Node::Text(_) | Node::Break(_) | Node::Continue(_) => {}
             }
         }
@@ -106,9 +118,11 @@ impl Parsed {
         }
     }
 
-    fn branch(&mut self, branch: &mut BranchNode) {
+    fn branch(&mut self, branch: &mut BranchNode, has_own_dot: bool) {
         self.pipe(&mut branch.pipe);
+        self.inside += usize::from(has_own_dot);
         self.list(&mut branch.body);
+        self.inside -= usize::from(has_own_dot);
         if let Some(body) = &mut branch.else_body {
             self.list(body);
         }
@@ -131,6 +145,9 @@ impl Parsed {
                 if let Some(root) = fields.first() {
                     self.roots.insert(root.to_string());
                 }
+                if self.inside == 0 {
+                    self.paths.insert(names(fields));
+                }
                 let pos = *pos;
                 let fields = std::mem::take(fields);
                 *expression = field_call(pos, Expr::Dot(pos), &fields);
@@ -141,6 +158,7 @@ impl Parsed {
                     match fields.first() {
                         Some(root) => {
                             self.roots.insert(root.to_string());
+                            self.paths.insert(names(fields));
                         }
                         None => self.whole_dot = true,
                     }
@@ -195,6 +213,10 @@ impl Parsed {
             .execute_to_string(&TemplateValue::Map(Arc::new(roots)))
             .map_err(render_error)
     }
+}
+
+fn names(fields: &[gotmpl::parse::SmolStr]) -> Vec<String> {
+    fields.iter().map(ToString::to_string).collect()
 }
 
 fn field_call(pos: gotmpl::parse::Pos, base: Expr, fields: &[gotmpl::parse::SmolStr]) -> Expr {

@@ -8,9 +8,13 @@
 )]
 
 mod api_calls;
+mod compatible;
+mod conformance;
 mod faults;
 mod gates;
+mod lint;
 mod objects;
 mod reports;
 mod running;
+mod scripted;
 mod support;

@@ -23,7 +23,13 @@ pub struct Simulated {
 
 impl Simulated {
     pub async fn start() -> Self {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// A cluster that also knows these definitions.
+    pub async fn start_with(custom_resource_definitions: Vec<String>) -> Self {
         let config = SimConfig {
+            custom_resource_definitions,
             job_delay: Duration::from_millis(300),
             deletion_delay: Duration::from_millis(100),
             ..SimConfig::default()
@@ -45,23 +51,41 @@ impl Simulated {
     }
 
     pub async fn config_map(&self, name: &str) -> Option<Value> {
-        let kind = ObjectKind {
-            api_version: "v1".to_owned(),
-            kind: "ConfigMap".to_owned(),
-        };
-        self.target
-            .get(&ObjectId {
-                kind,
-                namespace: "default".to_owned(),
-                name: name.to_owned(),
-            })
-            .await
-            .unwrap()
+        self.target.get(&config_map_id(name)).await.unwrap()
+    }
+
+    /// Somebody applies an object; one with a status, to its status subresource only.
+    pub async fn apply_with_status(&self, object: &Value) {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap();
+        let (group, version) = text("/apiVersion").split_once('/').unwrap();
+        let gvk = kube::core::GroupVersionKind::gvk(group, version, text("/kind"));
+        let resource = kube::discovery::ApiResource::from_gvk(&gvk);
+        let api: kube::Api<kube::core::DynamicObject> =
+            kube::Api::namespaced_with(self.client.clone(), text("/metadata/namespace"), &resource);
+        let parameters = kube::api::PatchParams::apply("someone").force();
+        let (name, patch) = (text("/metadata/name"), kube::api::Patch::Apply(object));
+        if object.get("status").is_some() {
+            api.patch_status(name, &parameters, &patch).await.unwrap();
+        } else {
+            api.patch(name, &parameters, &patch).await.unwrap();
+        }
     }
 
     pub fn pipeline(&self, api: &FakeApi, task: &str) -> Pipeline {
         let target: Arc<dyn ClusterTarget> = self.target.clone();
         pipeline(load(api, task, &[]), target)
+    }
+}
+
+/// A `ConfigMap` in the namespace `default`.
+pub fn config_map_id(name: &str) -> ObjectId {
+    ObjectId {
+        kind: ObjectKind {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+        },
+        namespace: "default".to_owned(),
+        name: name.to_owned(),
     }
 }
 

@@ -124,8 +124,18 @@ async fn answer(
 }
 
 pub fn load(api: &FakeApi, task: &str, environment: &[(&str, &str)]) -> Config {
+    load_under(api, "    timeout: 5s\n", task, environment)
+}
+
+/// Loads a task under further settings of the API, lines with an indent of four.
+pub fn load_under(
+    api: &FakeApi,
+    settings: &str,
+    task: &str,
+    environment: &[(&str, &str)],
+) -> Config {
     let adapter = format!(
-        "adapter: {{name: widget, version: 0.2.0}}\nclients:\n  hyperfleet_api: {{base_url: '{}', timeout: 5s, base_delay: 1ms}}\n  broker: {{subscription_id: widget, topic: clusters}}\n",
+        "adapter: {{name: widget, version: 0.2.0}}\nclients:\n  broker: {{subscription_id: widget, topic: clusters}}\n  hyperfleet_api:\n    base_url: '{}'\n    base_delay: 1ms\n{settings}",
         api.url
     );
     let environment = environment
@@ -160,6 +170,14 @@ pub fn event(generation: i64) -> Event {
 /// Runs a task without objects on one event.
 pub async fn execute(api: &FakeApi, task: &str) -> Outcome {
     let config = load(api, task, &[("SET", "value"), ("BLANK", "")]);
+    pipeline(config, Arc::new(NoCluster))
+        .execute(&event(5))
+        .await
+}
+
+/// Runs a task without objects under further settings of the API.
+pub async fn execute_under(api: &FakeApi, settings: &str, task: &str) -> Outcome {
+    let config = load_under(api, settings, task, &[]);
     pipeline(config, Arc::new(NoCluster))
         .execute(&event(5))
         .await

@@ -1,15 +1,19 @@
 //! Adapters inside this process, each with its own configuration.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use hyperfleet_adapter::health::AdapterHealth;
 use hyperfleet_adapter::metrics::AdapterMetrics;
 use hyperfleet_adapter::{Adapter, AdapterOptions, Config, config};
-use hyperfleet_broker::Subscriber;
+use hyperfleet_broker::{MetricFamilies, Subscriber};
 use include_dir::{Dir, include_dir};
 use tokio_util::sync::CancellationToken;
 
+use super::Broker;
 use crate::environment;
 
 /// The configurations that the command carries, so that it runs anywhere.
@@ -17,6 +21,8 @@ static BUILT_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../deploy/adap
 
 /// Executions at a time in one adapter: enough to overlap waiting, few enough for a laptop.
 const PARALLELISM: usize = 8;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const ADAPTER_CONFIG: &str = "adapter-config.yaml";
 const TASK_CONFIG: &str = "adapter-task-config.yaml";
@@ -89,29 +95,65 @@ pub(super) async fn start(options: &AdaptersOptions<'_>) -> anyhow::Result<Adapt
     Ok(Adapters { running })
 }
 
-/// Runs one adapter by its files, as in production, until shutdown.
+/// Where an adapter by itself answers about itself.
+pub(crate) struct AdapterServers {
+    pub(crate) health: SocketAddr,
+    pub(crate) metrics: SocketAddr,
+}
+
+/// How long the side servers may finish requests after the adapter ended.
+const SIDE_DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs one adapter, as in production, until shutdown. Its health and metrics are answered from
+/// before it connects to anything until after its last execution.
 pub(crate) async fn run_one(
-    files: (&Path, &Path),
-    subscriber: Arc<dyn Subscriber>,
-    kubeconfig: Option<&Path>,
+    config: Config,
+    broker: &Broker,
+    servers: &AdapterServers,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut config = load(files.0, files.1)?;
-    if let Some(path) = kubeconfig {
-        config.adapter.kubernetes.kube_config_path = path.display().to_string();
+    let registry = prometheus::Registry::new();
+    let families = MetricFamilies::register(&registry)?;
+    let broker = broker.with_metrics(families.component(&config.adapter.name, VERSION));
+    let health = AdapterHealth::new(&config, shutdown.clone());
+    let ended = CancellationToken::new();
+    let routers = [
+        ("health", servers.health, health.clone().router()),
+        (
+            "metrics",
+            servers.metrics,
+            hyperfleet_runtime::metrics::router(registry.clone()),
+        ),
+    ];
+    let mut running = Vec::new();
+    for (what, address, router) in routers {
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| {
+                format!("cannot listen on {address} for {what}; see --{what}-listen")
+            })?;
+        tracing::info!(what, address = %listener.local_addr()?, "listening");
+        let served = hyperfleet_runtime::http::serve(listener, router, ended.clone(), SIDE_DRAIN);
+        running.push(tokio::spawn(served));
     }
     let adapter = Adapter::start(AdapterOptions {
         config,
-        broker: subscriber,
+        broker: broker.subscriber(),
         kube: None,
         http: reqwest::Client::new(),
         clock: environment::clock(),
         parallelism: PARALLELISM,
-        metrics: AdapterMetrics::default(),
+        metrics: AdapterMetrics::register(&registry)?,
         shutdown,
     })
     .await?;
-    Ok(adapter.join().await?)
+    health.subscribed();
+    let joined = adapter.join().await;
+    ended.cancel();
+    for server in running {
+        server.await??;
+    }
+    Ok(joined?)
 }
 
 fn load(adapter_config: &Path, task_config: &Path) -> anyhow::Result<Config> {

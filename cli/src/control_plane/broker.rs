@@ -6,7 +6,7 @@ use anyhow::bail;
 use hyperfleet_broker::memory::{MemoryBroker, MemoryOptions};
 use hyperfleet_broker::pubsub::{PubSubBroker, PubSubOptions};
 use hyperfleet_broker::rabbitmq::{RabbitMqBroker, RabbitMqOptions};
-use hyperfleet_broker::{DeadLetters, Publisher, Subscriber};
+use hyperfleet_broker::{BrokerMetrics, DeadLetters, Publisher, Subscriber};
 
 use crate::environment;
 
@@ -38,6 +38,15 @@ impl Broker {
                 "there is no broker {scheme:?}; there are `memory:`, the broker inside one process, \
                  `amqp[s]://USER:PASSWORD@HOST/VHOST`, RabbitMQ, and `pubsub://PROJECT`, Google Pub/Sub"
             ),
+        }
+    }
+
+    /// The same broker, which counts there.
+    pub(crate) fn with_metrics(&self, metrics: BrokerMetrics) -> Self {
+        match self {
+            Self::Memory(broker) => Self::Memory(broker.with_metrics(metrics)),
+            Self::PubSub(broker) => Self::PubSub(broker.with_metrics(metrics)),
+            Self::RabbitMq(broker) => Self::RabbitMq(broker.with_metrics(metrics)),
         }
     }
 

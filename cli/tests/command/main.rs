@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, also in what tests share"
 )]
 
+mod adapter;
 mod api;
 mod crash;
 mod credentials;

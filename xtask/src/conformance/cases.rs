@@ -33,15 +33,27 @@ pub(super) const API: [Section; 12] = [
     section("operation", 235, 242),
 ];
 
+/// Every case of the contract of adapters.
+pub(super) const ADAPTER: [Section; 8] = [
+    section("loading", 1, 54),
+    section("params", 55, 81),
+    section("preconditions", 82, 106),
+    section("CEL and templates", 107, 131),
+    section("resources", 132, 163),
+    section("Maestro", 164, 171),
+    section("post and status", 172, 197),
+    section("runtime", 198, 210),
+];
+
 /// How many cases there are.
 pub(super) fn count(sections: &[Section]) -> usize {
     sections.iter().map(|section| section.cases.len()).sum()
 }
 
-/// The cases that a test of this name shows: after `case_` numbers joined by `_to_` and `_and_`.
-pub(super) fn named_by(name: &str) -> Vec<u16> {
+/// The cases that a test of this name shows: after the prefix, numbers joined by `_to_` and `_and_`.
+pub(super) fn named_by(prefix: &str, name: &str) -> Vec<u16> {
     let test = name.rsplit("::").next().unwrap_or_default();
-    let Some(rest) = test.strip_prefix("case_") else {
+    let Some(rest) = test.strip_prefix(prefix) else {
         return Vec::new();
     };
     let mut cases = Vec::new();
@@ -66,12 +78,14 @@ mod tests {
 
     #[test]
     fn sections_follow_each_other_without_a_gap() {
-        let numbers: Vec<u16> = API
-            .iter()
-            .flat_map(|section| section.cases.clone())
-            .collect();
-        assert_eq!(numbers, (1..=242).collect::<Vec<u16>>());
-        assert_eq!(count(&API), 242);
+        for (sections, last) in [(&API[..], 242), (&ADAPTER[..], 210)] {
+            let numbers: Vec<u16> = sections
+                .iter()
+                .flat_map(|section| section.cases.clone())
+                .collect();
+            assert_eq!(numbers, (1..=last).collect::<Vec<u16>>());
+            assert_eq!(count(sections), usize::from(last));
+        }
     }
 
     #[test]
@@ -87,7 +101,10 @@ mod tests {
             ("case_none", vec![]),
             ("a_case_1", vec![]),
         ] {
-            assert_eq!(named_by(name), cases, "{name}");
+            assert_eq!(named_by("case_", name), cases, "{name}");
         }
+        assert_eq!(named_by("a", "params::a056_a_default"), [56]);
+        assert_eq!(named_by("a", "params::a56_and_057_x"), [56, 57]);
+        assert_eq!(named_by("a", "params::an_empty_answer"), Vec::<u16>::new());
     }
 }
