@@ -19,7 +19,7 @@ use hyperfleet_domain::Registry;
 use hyperfleet_runtime::config::{Effect, GivenFlag, Settings, Sources};
 
 pub(crate) use self::arguments::{
-    DatabaseOfRole, DatabaseOnly, Everything, Scope, SettingsArguments,
+    DatabaseOfRole, DatabaseOnly, Everything, Scope, SettingsArguments, WorkingRole,
 };
 pub(crate) use self::database::{Database as DatabaseConfiguration, DatabaseChoice};
 pub(crate) use self::sections::Listen;

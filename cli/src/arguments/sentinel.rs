@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::replay::ReportFormat;
-use crate::configuration::{DatabaseOfRole, DatabaseOnly, SettingsArguments};
+use crate::configuration::{DatabaseOfRole, SettingsArguments, WorkingRole};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -13,7 +13,7 @@ pub(crate) struct SentinelArguments {
     #[command(subcommand)]
     pub(crate) command: Option<SentinelCommand>,
     #[command(flatten)]
-    pub(crate) settings: SettingsArguments<DatabaseOfRole>,
+    pub(crate) settings: SettingsArguments<WorkingRole>,
     /// Message broker to publish to, `amqp[s]://USER:PASSWORD@HOST[/VHOST]` or `pubsub://PROJECT[?create=true]`
     #[arg(
         long,
@@ -39,7 +39,7 @@ pub(crate) enum SentinelCommand {
 
 impl SentinelCommand {
     /// Where the database is.
-    pub(crate) fn settings(&self) -> &SettingsArguments<DatabaseOnly> {
+    pub(crate) fn settings(&self) -> &SettingsArguments<DatabaseOfRole> {
         match self {
             Self::Explain(arguments) => &arguments.settings,
             Self::DryRun(arguments) => &arguments.settings,
@@ -51,7 +51,7 @@ impl SentinelCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
-    pub(crate) settings: SettingsArguments<DatabaseOnly>,
+    pub(crate) settings: SettingsArguments<DatabaseOfRole>,
     /// Kind: cluster, nodepool, or any other that is registered, singular or plural
     pub(crate) kind: String,
     /// Name or id; the name of a child kind must be unique
@@ -71,7 +71,7 @@ pub(crate) struct ExplainArguments {
 #[derive(Debug, Args)]
 pub(crate) struct DryRunArguments {
     #[command(flatten)]
-    pub(crate) settings: SettingsArguments<DatabaseOnly>,
+    pub(crate) settings: SettingsArguments<DatabaseOfRole>,
     /// The sentinel's configuration
     #[arg(long, short = 'c', value_name = "FILE")]
     pub(crate) config: PathBuf,
@@ -86,7 +86,7 @@ pub(crate) struct DryRunArguments {
 #[derive(Debug, Args)]
 pub(crate) struct UnselectedArguments {
     #[command(flatten)]
-    pub(crate) settings: SettingsArguments<DatabaseOnly>,
+    pub(crate) settings: SettingsArguments<DatabaseOfRole>,
     /// Kind; default: every kind that has adapters
     pub(crate) kind: Option<String>,
     /// List at most this many of each kind, the longest waiting first

@@ -44,7 +44,7 @@ impl Scope for DatabaseOnly {
     }
 }
 
-/// Those of the database, and of the health and metrics servers, for a role whose `--config` is another file.
+/// Those of the database, for a command whose `--config` is another file.
 #[derive(Clone, Debug)]
 pub(crate) enum DatabaseOfRole {}
 
@@ -55,11 +55,25 @@ impl Scope for DatabaseOfRole {
     const DEFAULT_FILES: &'static [&'static str] = &[];
 
     fn has(key: &Key) -> bool {
-        let of_side_servers = ["health.host", "health.port", "metrics.host", "metrics.port"];
-        let has_tls = ["health.tls.", "metrics.tls."];
         DatabaseOnly::has(key)
-            || of_side_servers.contains(&key.path)
-            || has_tls.iter().any(|prefix| key.path.starts_with(prefix))
+    }
+}
+
+/// The same, and those of the health and metrics servers, for a role that serves nothing else.
+#[derive(Clone, Debug)]
+pub(crate) enum WorkingRole {}
+
+impl Scope for WorkingRole {
+    const CONFIG_FLAG: &'static str = DatabaseOfRole::CONFIG_FLAG;
+    const CONFIG_VARIABLE: &'static str = DatabaseOfRole::CONFIG_VARIABLE;
+    const DEFAULT_FILES: &'static [&'static str] = DatabaseOfRole::DEFAULT_FILES;
+
+    fn has(key: &Key) -> bool {
+        let addresses = ["health.host", "health.port", "metrics.host", "metrics.port"];
+        let tls = ["health.tls.", "metrics.tls."];
+        DatabaseOnly::has(key)
+            || addresses.contains(&key.path)
+            || tls.iter().any(|prefix| key.path.starts_with(prefix))
     }
 }
 

@@ -94,7 +94,7 @@ impl Sentinels {
                 let publisher = Arc::clone(&publisher);
                 async move {
                     let checked = publisher.check().await;
-                    checked.map_err(|error| hyperfleet_runtime::error_chain(&error).to_string())
+                    checked.map_err(|error| hyperfleet_runtime::error_chain(&error))
                 }
             })
     }

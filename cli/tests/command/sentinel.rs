@@ -84,6 +84,41 @@ fn shipped() -> String {
     file.to_str().unwrap().to_owned()
 }
 
+/// What `explain` says of a cluster that was published, and that nobody answers for.
+async fn explains_itself(database: &TestDatabase) {
+    let (_, text) = sentinel(database, &["explain", "cluster", "eu-1"]).await;
+    for part in [
+        "cluster/eu-1",
+        "not_reconciled: true",
+        "sentinel       hyperfleet-sentinel-clusters",
+        "next pulses",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    // The curve of a cluster that nobody answers for: 10 s, twice as long each time, at most 2 min.
+    let curve = explained(database, "eu-1").await;
+    let times: Vec<chrono::DateTime<chrono::Utc>> = curve["pulses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pulse| pulse["time"].as_str().unwrap().parse().unwrap())
+        .collect();
+    let pauses: Vec<i64> = times
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).num_seconds())
+        .collect();
+    assert!(
+        pauses
+            .windows(2)
+            .all(|pair| pair[1] > pair[0] || pair[1] >= 107),
+        "{pauses:?}"
+    );
+    assert!(
+        pauses.iter().all(|pause| (9..=120).contains(pause)),
+        "{pauses:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sentinel_on_rabbitmq_says_how_it_is_and_what_it_does() {
     let Some(server) = rabbitmq() else { return };
@@ -127,37 +162,7 @@ async fn a_sentinel_on_rabbitmq_says_how_it_is_and_what_it_does() {
     ] {
         assert!(told.contains(name), "{name} is not in {told}");
     }
-    let (_, text) = sentinel(&database, &["explain", "cluster", "eu-1"]).await;
-    for part in [
-        "cluster/eu-1",
-        "not_reconciled: true",
-        "sentinel       hyperfleet-sentinel-clusters",
-        "next pulses",
-    ] {
-        assert!(text.contains(part), "{part} is not in {text}");
-    }
-    // The curve of a cluster that nobody answers for: 10 s, twice as long each time, at most 2 min.
-    let curve = explained(&database, "eu-1").await;
-    let times: Vec<chrono::DateTime<chrono::Utc>> = curve["pulses"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|pulse| pulse["time"].as_str().unwrap().parse().unwrap())
-        .collect();
-    let pauses: Vec<i64> = times
-        .windows(2)
-        .map(|pair| (pair[1] - pair[0]).num_seconds())
-        .collect();
-    assert!(
-        pauses
-            .windows(2)
-            .all(|pair| pair[1] > pair[0] || pair[1] >= 107),
-        "{pauses:?}"
-    );
-    assert!(
-        pauses.iter().all(|pause| (9..=120).contains(pause)),
-        "{pauses:?}"
-    );
+    explains_itself(&database).await;
     let pid = process.id().unwrap().to_string();
     let sent = std::process::Command::new("kill")
         .args(["-TERM", &pid])
@@ -171,6 +176,34 @@ async fn a_sentinel_on_rabbitmq_says_how_it_is_and_what_it_does() {
         .unwrap();
     assert_eq!(registered, 0, "it says that it has ended");
     dev.stop().await;
+}
+
+async fn complains(database: &TestDatabase, policy: &str) {
+    for (arguments, complaint) in [
+        (
+            &["explain", "cluster", "nosuch"][..],
+            "no Cluster named \"nosuch\"",
+        ),
+        (
+            &["explain", "nosuch", "eu-1"],
+            "there are: clusters, nodepools",
+        ),
+        (
+            &["explain", "nodepool", "eu-1", "-c", policy],
+            "is for clusters, not for nodepools",
+        ),
+        (
+            &["dry-run", "-c", "/nowhere.yaml"],
+            "cannot read /nowhere.yaml",
+        ),
+        (&[], "--broker URL"),
+    ] {
+        let (is_well, said) = sentinel(database, arguments).await;
+        assert!(
+            !is_well && said.contains(complaint),
+            "{arguments:?}: {said}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,30 +260,6 @@ async fn a_policy_is_tried_and_what_nobody_selects_is_listed() {
         said.contains("eu-1") && said.contains("region=asia"),
         "{said}"
     );
-    for (arguments, complaint) in [
-        (
-            &["explain", "cluster", "nosuch"][..],
-            "no Cluster named \"nosuch\"",
-        ),
-        (
-            &["explain", "nosuch", "eu-1"],
-            "there are: clusters, nodepools",
-        ),
-        (
-            &["explain", "nodepool", "eu-1", "-c", policy],
-            "is for clusters, not for nodepools",
-        ),
-        (
-            &["dry-run", "-c", "/nowhere.yaml"],
-            "cannot read /nowhere.yaml",
-        ),
-        (&[], "--broker URL"),
-    ] {
-        let (is_well, said) = sentinel(&database, arguments).await;
-        assert!(
-            !is_well && said.contains(complaint),
-            "{arguments:?}: {said}"
-        );
-    }
+    complains(&database, policy).await;
     dev.stop().await;
 }

@@ -44,19 +44,18 @@ pub async fn take(pool: &PgPool, rate: &Rate, wanted: u32) -> Result<u32, Error>
             .fetch_optional(pool)
             .await
     };
-    let taken = match take().await? {
-        Some(taken) => taken,
-        None => {
-            sqlx::query(
-                "INSERT INTO sentinel_rates (name, tokens, filled_time)
-                 VALUES ($1, $2, clock_timestamp()) ON CONFLICT (name) DO NOTHING",
-            )
-            .bind(&rate.name)
-            .bind(burst)
-            .execute(pool)
-            .await?;
-            take().await?.unwrap_or_default()
-        }
+    let taken = if let Some(taken) = take().await? {
+        taken
+    } else {
+        sqlx::query(
+            "INSERT INTO sentinel_rates (name, tokens, filled_time)
+             VALUES ($1, $2, clock_timestamp()) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(&rate.name)
+        .bind(burst)
+        .execute(pool)
+        .await?;
+        take().await?.unwrap_or_default()
     };
     #[expect(
         clippy::cast_possible_truncation,

@@ -8,9 +8,9 @@ use hyperfleet_projections::reconcile_queue::{
     complete, depth, entry, register, selecting, set_unselected_aside, take, unregister,
     unselected,
 };
+use hyperfleet_runtime::{IdSource as _, UuidV7Source};
 use hyperfleet_tests::app::TestApp;
 use serde_json::json;
-use uuid::Uuid;
 
 const KIND: &str = "Cluster";
 
@@ -208,7 +208,7 @@ async fn shards_divide_the_queue_without_overlap() {
 
 fn registration(labels: BTreeMap<String, String>, shard: Shard) -> Registration {
     Registration {
-        id: Uuid::now_v7(),
+        id: UuidV7Source.new_id(),
         name: "test".to_owned(),
         kind: KIND.to_owned(),
         labels,

@@ -76,6 +76,10 @@ async fn measure(database: &str) -> Result<Vec<Figure>> {
         }
     }
     let changed = sizes(&pool).await?;
+    Ok(figures(&empty, &begun, &steady, &changed))
+}
+
+fn figures(empty: &Sizes, begun: &Sizes, steady: &Sizes, changed: &Sizes) -> Vec<Figure> {
     let clusters = f64::from(PLAN.clusters);
     let changes = f64::from(PLAN.clusters * CHANGES);
     let figure = |name: &str, value: f64, unit| {
@@ -85,15 +89,15 @@ async fn measure(database: &str) -> Result<Vec<Figure>> {
     };
     let log = |before: &Sizes, after: &Sizes, by: f64| (after.log - before.log) / by;
     let events = |before: &Sizes, after: &Sizes, by: f64| (after.events - before.events) / by;
-    Ok(vec![
+    vec![
         figure(
             "events until a cluster is reconciled",
-            events(&empty, &begun, clusters),
+            events(empty, begun, clusters),
             "events",
         ),
         figure(
             "log until a cluster is reconciled",
-            log(&empty, &begun, clusters),
+            log(empty, begun, clusters),
             "bytes",
         ),
         figure(
@@ -103,32 +107,32 @@ async fn measure(database: &str) -> Result<Vec<Figure>> {
         ),
         figure(
             "events in an hour without news",
-            events(&begun, &steady, clusters),
+            events(begun, steady, clusters),
             "events",
         )
         .target(0.0),
         figure(
             "log in an hour without news",
-            log(&begun, &steady, clusters),
+            log(begun, steady, clusters),
             "bytes",
         )
         .target(0.0),
         figure(
             "events of a change, until it is reconciled",
-            events(&steady, &changed, changes),
+            events(steady, changed, changes),
             "events",
         ),
         figure(
             "log of a change, until it is reconciled",
-            log(&steady, &changed, changes),
+            log(steady, changed, changes),
             "bytes",
         ),
         figure(
             "log of one event",
-            log(&empty, &changed, changed.events - empty.events),
+            log(empty, changed, changed.events - empty.events),
             "bytes",
         ),
-    ])
+    ]
 }
 
 async fn sizes(pool: &PgPool) -> Result<Sizes> {

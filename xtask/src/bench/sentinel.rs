@@ -34,7 +34,7 @@ const IDLE: Duration = Duration::from_secs(20);
 const CHANGES: u32 = 50;
 
 /// For how long.
-const CHANGING: Duration = Duration::from_secs(60);
+const CHANGING: Duration = Duration::from_mins(1);
 
 /// Resources that become due at once.
 const STORM: i64 = 20_000;
@@ -135,7 +135,7 @@ impl<'a> Bench<'a> {
         let scans = self.scans().await?;
         let used = one.processor_time()?;
         tokio::time::sleep(IDLE).await;
-        let used = (one.processor_time()? - used).as_secs_f64() / IDLE.as_secs_f64();
+        let used = one.processor_time()?.saturating_sub(used).as_secs_f64() / IDLE.as_secs_f64();
         figures.push(less("idle, both sentinels", used, "of a core").target(IDLE_CORE));
         let latencies = self.changes(CHANGES, CHANGING).await?;
         figures.extend(latency("change to consumer", &latencies, true));

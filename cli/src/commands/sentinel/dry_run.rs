@@ -49,7 +49,7 @@ pub(super) async fn run(
         let Some(last) = entries.last() else {
             break;
         };
-        after = last.resource.id.clone();
+        after.clone_from(&last.resource.id);
         for entry in &entries {
             if selects(&config, &entry.resource) {
                 decided.decide(entry, &policy, &payload, arguments.limit)?;
