@@ -1,6 +1,7 @@
 //! The network fails; nothing that was confirmed is lost.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -90,13 +91,16 @@ async fn nothing_confirmed_is_lost_over_twenty_cuts_under_load() {
     })
     .await;
     let confirmed: Arc<Mutex<Vec<String>>> = Arc::default();
+    let begun = Arc::new(AtomicU32::new(0));
     let load = {
         let (broker, confirmed) = (broker.clone(), Arc::clone(&confirmed));
+        let begun = Arc::clone(&begun);
         tokio::spawn(async move {
             let mut pace = tokio::time::interval(Duration::from_millis(2));
             let mut publishes = tokio::task::JoinSet::new();
             for number in 0.. {
                 pace.tick().await;
+                begun.store(number, Ordering::Relaxed);
                 let (broker, confirmed) = (broker.clone(), Arc::clone(&confirmed));
                 publishes.spawn(async move {
                     let id = format!("event-{number}");
@@ -109,13 +113,21 @@ async fn nothing_confirmed_is_lost_over_twenty_cuts_under_load() {
     };
     // When the network is cut twenty times
     for _ in 0..20 {
-        let before = seen.lock().unwrap().len();
         cable.cut();
         tokio::time::sleep(Duration::from_millis(300)).await;
         cable.mend();
-        // Then events flow again soon
+        let before = begun.load(Ordering::Relaxed);
+        // Then events that were published after that arrive soon
         eventually(RECOVERY, "events flow again", async || {
-            seen.lock().unwrap().len() > before + 200
+            let (seen, now) = (seen.lock().unwrap(), begun.load(Ordering::Relaxed));
+            let is_seen = |number: &u32| seen.contains_key(&format!("event-{number}"));
+            (before + 1..=now).filter(is_seen).count() > 20
+        })
+        .await;
+        // And go on for a while
+        let handled = seen.lock().unwrap().len();
+        eventually(DEADLINE, "some hundred events", async || {
+            seen.lock().unwrap().len() > handled + 200
         })
         .await;
     }

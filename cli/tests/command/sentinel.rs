@@ -6,59 +6,42 @@ use std::time::Duration;
 
 use hyperfleet_test_support::{TestDatabase, database, eventually, rabbitmq};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
 use crate::dev::{Dev, cluster_file, hyperfleet};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The addresses of the health and metrics servers, once they are printed, and the process.
-async fn start(
-    database: &TestDatabase,
-    broker: &str,
-    arguments: &[&str],
-) -> (Child, String, String) {
-    let mut process = hyperfleet()
+/// A port that is free now.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A sentinel, and the addresses of its health and metrics servers.
+fn start(database: &TestDatabase, broker: &str, arguments: &[&str]) -> (Child, String, String) {
+    let (health, metrics) = (free_port(), free_port());
+    let process = hyperfleet()
         .arg("sentinel")
-        .args([
-            "--health-port",
-            "0",
-            "--metrics-port",
-            "0",
-            "--log-format",
-            "json",
-        ])
+        .args(["--health-port", &health.to_string()])
+        .args(["--metrics-port", &metrics.to_string()])
         .args(arguments)
         .env("HYPERFLEET_DATABASE_URL", &database.url)
         .env("HYPERFLEET_BROKER", broker)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let mut found: Vec<String> = Vec::new();
-    let printed = tokio::time::timeout(DEADLINE, async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            let line: Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some(url) = line["value"].as_str().filter(|url| url.starts_with("http")) {
-                found.push(url.to_owned());
-            }
-            if found.len() == 2 {
-                break;
-            }
-        }
-    });
-    printed.await.expect("it starts in time");
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    let metrics = found.pop().expect("the address of its metrics");
-    (process, found.pop().expect("that of its health"), metrics)
+    let url = |port| format!("http://127.0.0.1:{port}");
+    (process, url(health), url(metrics))
 }
 
+/// Status and body of an answer; 0 when there is none.
 async fn get(url: &str, path: &str) -> (u16, String) {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let answer = reqwest::get(format!("{url}{path}")).await.unwrap();
-    (answer.status().as_u16(), answer.text().await.unwrap())
+    match reqwest::get(format!("{url}{path}")).await {
+        Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap()),
+        Err(error) => (0, error.to_string()),
+    }
 }
 
 async fn sentinel(database: &TestDatabase, arguments: &[&str]) -> (bool, String) {
@@ -132,7 +115,7 @@ async fn a_sentinel_on_rabbitmq_says_how_it_is_and_what_it_does() {
     assert_eq!(before["sentinels"], Value::Array(Vec::new()));
     assert!(before["state"].as_str().unwrap().starts_with("due for"));
     let broker = format!("{}?tolerate_no_subscription=true", server.url());
-    let (mut process, health, metrics) = start(&database, &broker, &["-c", &shipped()]).await;
+    let (mut process, health, metrics) = start(&database, &broker, &["-c", &shipped()]);
     eventually(DEADLINE, "it is ready", async || {
         let (status, body) = get(&health, "/readyz").await;
         let expected = r#"{"checks":{"broker":"ok","sentinel_poll":"ok"},"status":"ok"}"#;
