@@ -73,6 +73,15 @@ async fn a_silent_network_is_survived() {
     recovers_from(Cable::silence).await;
 }
 
+/// Waits until so many more events were handled that what comes twice is few of them.
+async fn some_hundred_more(seen: &Mutex<HashMap<String, u32>>) {
+    let handled = seen.lock().unwrap().len();
+    eventually(DEADLINE, "some hundred events", async || {
+        seen.lock().unwrap().len() > handled + 200
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_confirmed_is_lost_over_twenty_cuts_under_load() {
     let Some(project) = project() else { return };
@@ -125,11 +134,7 @@ async fn nothing_confirmed_is_lost_over_twenty_cuts_under_load() {
         })
         .await;
         // And go on for a while
-        let handled = seen.lock().unwrap().len();
-        eventually(DEADLINE, "some hundred events", async || {
-            seen.lock().unwrap().len() > handled + 200
-        })
-        .await;
+        some_hundred_more(&seen).await;
     }
     load.abort();
     // And every confirmed event is handled, few of them more than once: those whose confirmation was lost
