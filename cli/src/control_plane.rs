@@ -27,7 +27,7 @@ pub(crate) use self::adapters::{AdapterServers, run_one as run_adapter};
 pub(crate) use self::api::{Api, ApiOptions};
 pub(crate) use self::broker::Broker;
 pub(crate) use self::database::Database;
-pub(crate) use self::sentinels::Sentinels;
+pub(crate) use self::sentinels::{Sentinels, read_sentinel};
 pub(crate) use self::server::SideServers;
 use crate::configuration::{Configuration, DatabaseChoice};
 

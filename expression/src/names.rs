@@ -129,7 +129,10 @@ fn visit_entry<'e>(entry: &'e EntryExpr, scope: &mut Vec<&'e str>) -> Option<&'e
 /// The first function called that is neither in the standard set nor `declared`.
 pub fn undeclared_function(expression: &IdedExpr, declared: &[&str]) -> Option<String> {
     let mut found = None;
-    let mut visit = |call: &CallExpr| {
+    each_part(expression, &mut |part| {
+        let Expr::Call(call) = &part.expr else {
+            return;
+        };
         // Operators: `_+_`, `!_`, `@in`.
         let is_named = call
             .func_name
@@ -140,8 +143,7 @@ pub fn undeclared_function(expression: &IdedExpr, declared: &[&str]) -> Option<S
         if is_named && !known && found.is_none() {
             found = Some(name);
         }
-    };
-    visit_calls(expression, &mut visit);
+    });
     found
 }
 
@@ -156,30 +158,31 @@ fn qualified(call: &CallExpr) -> String {
     }
 }
 
-fn visit_calls(expression: &IdedExpr, see: &mut dyn FnMut(&CallExpr)) {
+/// Shows every part of an expression, itself first.
+pub fn each_part<'e>(expression: &'e IdedExpr, see: &mut dyn FnMut(&'e IdedExpr)) {
+    see(expression);
     match &expression.expr {
         Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => {}
-        Expr::Select(select) => visit_calls(&select.operand, see),
+        Expr::Select(select) => each_part(&select.operand, see),
         Expr::Call(call) => {
-            see(call);
             let target = call.target.as_deref();
             for part in target.into_iter().chain(&call.args) {
-                visit_calls(part, see);
+                each_part(part, see);
             }
         }
         Expr::List(list) => {
             for element in &list.elements {
-                visit_calls(element, see);
+                each_part(element, see);
             }
         }
         Expr::Map(map) => {
             for entry in &map.entries {
-                visit_entry_calls(&entry.expr, see);
+                each_part_of_entry(&entry.expr, see);
             }
         }
         Expr::Struct(value) => {
             for entry in &value.entries {
-                visit_entry_calls(&entry.expr, see);
+                each_part_of_entry(&entry.expr, see);
             }
         }
         Expr::Comprehension(comprehension) => {
@@ -190,18 +193,18 @@ fn visit_calls(expression: &IdedExpr, see: &mut dyn FnMut(&CallExpr)) {
                 &comprehension.loop_step,
                 &comprehension.result,
             ] {
-                visit_calls(part, see);
+                each_part(part, see);
             }
         }
     }
 }
 
-fn visit_entry_calls(entry: &EntryExpr, see: &mut dyn FnMut(&CallExpr)) {
+fn each_part_of_entry<'e>(entry: &'e EntryExpr, see: &mut dyn FnMut(&'e IdedExpr)) {
     match entry {
-        EntryExpr::StructField(field) => visit_calls(&field.value, see),
+        EntryExpr::StructField(field) => each_part(&field.value, see),
         EntryExpr::MapEntry(entry) => {
-            visit_calls(&entry.key, see);
-            visit_calls(&entry.value, see);
+            each_part(&entry.key, see);
+            each_part(&entry.value, see);
         }
     }
 }

@@ -11,6 +11,7 @@ mod file;
 
 use std::time::Duration;
 
+use hyperfleet_domain::resource::Resource;
 use serde_json::{Map, Value, json};
 
 use crate::ExpressionError;
@@ -250,6 +251,12 @@ impl SentinelConfig {
             &format!("must be between 1 and 1000000, is {}", limit.burst),
             "leave it out for what a second adds",
         )
+    }
+
+    /// Whether a resource has the labels of `resource_selector`; of which shard it is is left aside.
+    pub fn selects(&self, resource: &Resource) -> bool {
+        let mut wanted = self.resource_selector.iter();
+        wanted.all(|wanted| resource.labels.get(&wanted.label) == Some(&wanted.value))
     }
 
     /// The label `resource_selector` of metrics: `all`, or `label:value,…`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 use hyperfleet_expression::names;
 
 /// Functions beside CEL's own, and with how many arguments. `None` takes more than one number.
@@ -95,7 +95,7 @@ pub(super) fn complaints(expression: &IdedExpr, names: &Names) -> Vec<Complaint>
                 .unwrap_or_else(|| "see the table of functions in docs/adapters.md".into()),
         ));
     }
-    visit(expression, &mut |part| look(part, names, &mut found));
+    names::each_part(expression, &mut |part| look(part, names, &mut found));
     found
 }
 
@@ -113,7 +113,7 @@ pub(super) fn constant(expression: &IdedExpr) -> Option<bool> {
 /// The names `x` of all `!resources.?x.hasValue()` and `has(resources.x)`.
 pub(super) fn resources_asked_for(expression: &IdedExpr) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    visit(expression, &mut |part| {
+    names::each_part(expression, &mut |part| {
         if let Some(("resources", key)) = access(part) {
             found.insert(key.to_owned());
         }
@@ -206,55 +206,5 @@ fn look_at_call(call: &CallExpr, found: &mut Vec<Complaint>) {
             "now() is a text and cannot be computed with".into(),
             "write timestamp(now())".into(),
         ));
-    }
-}
-
-/// Shows every part of an expression.
-fn visit<'e>(expression: &'e IdedExpr, see: &mut dyn FnMut(&'e IdedExpr)) {
-    see(expression);
-    match &expression.expr {
-        Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => {}
-        Expr::Select(select) => visit(&select.operand, see),
-        Expr::Call(call) => {
-            for part in call.target.as_deref().into_iter().chain(&call.args) {
-                visit(part, see);
-            }
-        }
-        Expr::List(list) => {
-            for part in &list.elements {
-                visit(part, see);
-            }
-        }
-        Expr::Map(map) => {
-            for entry in &map.entries {
-                visit_entry(&entry.expr, see);
-            }
-        }
-        Expr::Struct(built) => {
-            for entry in &built.entries {
-                visit_entry(&entry.expr, see);
-            }
-        }
-        Expr::Comprehension(comprehension) => {
-            for part in [
-                &comprehension.iter_range,
-                &comprehension.accu_init,
-                &comprehension.loop_cond,
-                &comprehension.loop_step,
-                &comprehension.result,
-            ] {
-                visit(part, see);
-            }
-        }
-    }
-}
-
-fn visit_entry<'e>(entry: &'e EntryExpr, see: &mut dyn FnMut(&'e IdedExpr)) {
-    match entry {
-        EntryExpr::StructField(field) => visit(&field.value, see),
-        EntryExpr::MapEntry(entry) => {
-            visit(&entry.key, see);
-            visit(&entry.value, see);
-        }
     }
 }

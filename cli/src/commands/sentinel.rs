@@ -3,14 +3,10 @@
 mod dry_run;
 mod explain;
 
-use std::path::Path;
-
 use anyhow::{Context as _, ensure};
 use hyperfleet_domain::Registry;
 use hyperfleet_domain::registry::EntityDescriptor;
-use hyperfleet_domain::resource::Resource;
 use hyperfleet_projections::reconcile_queue;
-use hyperfleet_sentinel::SentinelConfig;
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -47,24 +43,6 @@ fn kind<'a>(registry: &'a Registry, wanted: &str) -> anyhow::Result<&'a EntityDe
             known.join(", ")
         )
     })
-}
-
-/// The configuration of a file.
-fn read(file: &Path) -> anyhow::Result<SentinelConfig> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let config =
-        SentinelConfig::parse(&text).with_context(|| format!("cannot use {}", file.display()))?;
-    config
-        .validate()
-        .with_context(|| format!("cannot use {}", file.display()))?;
-    Ok(config)
-}
-
-/// What a configuration selects, leaving its shard aside.
-fn selects(config: &SentinelConfig, resource: &Resource) -> bool {
-    let mut wanted = config.resource_selector.iter();
-    wanted.all(|wanted| resource.labels.get(&wanted.label) == Some(&wanted.value))
 }
 
 async fn unselected(

@@ -1,6 +1,6 @@
 //! Sentinels inside this process, one for each configuration, or one for each kind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,17 +121,15 @@ fn configurations(files: &[PathBuf], registry: &Registry) -> anyhow::Result<Vec<
             .map(|kind| builtin(&kind.plural, kind.parent_kind.is_some()))
             .collect());
     }
-    files
-        .iter()
-        .map(|file| {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
-            let config = SentinelConfig::parse(&text)
-                .with_context(|| format!("cannot use {}", file.display()))?;
-            config
-                .validate()
-                .with_context(|| format!("cannot use {}", file.display()))?;
-            Ok(config)
-        })
-        .collect()
+    files.iter().map(|file| read_sentinel(file)).collect()
+}
+
+/// The configuration of a file, checked.
+pub(crate) fn read_sentinel(file: &Path) -> anyhow::Result<SentinelConfig> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let unusable = || format!("cannot use {}", file.display());
+    let config = SentinelConfig::parse(&text).with_context(unusable)?;
+    config.validate().with_context(unusable)?;
+    Ok(config)
 }

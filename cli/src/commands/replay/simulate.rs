@@ -10,7 +10,6 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
 use hyperfleet_domain::Registry;
-use hyperfleet_domain::resource::Resource;
 use hyperfleet_event_store::EventStore;
 use hyperfleet_projections::replay::past::{self, Timeline};
 use hyperfleet_sentinel::{Policy, Schedule, SentinelConfig};
@@ -48,13 +47,6 @@ impl Tried {
         })
     }
 
-    fn selects(&self, resource: &Resource) -> bool {
-        self.config
-            .resource_selector
-            .iter()
-            .all(|wanted| resource.labels.get(&wanted.label) == Some(&wanted.value))
-    }
-
     /// Follows one resource through its past.
     fn follow(
         &mut self,
@@ -72,7 +64,7 @@ impl Tried {
                 schedule.attempt = 0;
                 due = Some(state.recorded_at);
             }
-            if !state.resource.exists() || !self.selects(&state.resource) {
+            if !state.resource.exists() || !self.config.selects(&state.resource) {
                 continue;
             }
             let document = serde_json::to_value(state.resource.document())?;

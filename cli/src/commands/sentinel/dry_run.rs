@@ -9,8 +9,9 @@ use hyperfleet_sentinel::{Payload, Policy, Schedule};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::{kind, read, selects};
+use super::kind;
 use crate::arguments::{DryRunArguments, ReportFormat};
+use crate::control_plane::read_sentinel;
 use crate::output;
 
 /// Resources read at a time.
@@ -37,7 +38,7 @@ pub(super) async fn run(
     pool: &PgPool,
     registry: &Registry,
 ) -> anyhow::Result<()> {
-    let config = read(&arguments.config)?;
+    let config = read_sentinel(&arguments.config)?;
     let place = || format!("cannot use {}", arguments.config.display());
     let kind = kind(registry, &config.resource_type).with_context(place)?;
     let policy = Policy::compile(&config).with_context(place)?;
@@ -51,7 +52,7 @@ pub(super) async fn run(
         };
         after.clone_from(&last.resource.id);
         for entry in &entries {
-            if selects(&config, &entry.resource) {
+            if config.selects(&entry.resource) {
                 decided.decide(entry, &policy, &payload, arguments.limit)?;
             } else {
                 decided.unselected += 1;

@@ -9,8 +9,9 @@ use hyperfleet_sentinel::{Decision, Policy, Schedule, SentinelConfig};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::{kind, read, selects};
+use super::kind;
 use crate::arguments::{ExplainArguments, ReportFormat};
+use crate::control_plane::read_sentinel;
 use crate::{moment, output, target};
 
 /// Decisions that are looked at for the pulses to come: a policy that never publishes must end too.
@@ -23,7 +24,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let kind = kind(registry, &arguments.kind)?;
     let config = match &arguments.config {
-        Some(file) => read(file)?,
+        Some(file) => read_sentinel(file)?,
         None => SentinelConfig::builtin(&kind.plural, "explained", kind.parent_kind.is_some()),
     };
     if config.resource_type != kind.plural {
@@ -103,7 +104,7 @@ impl Explained {
             rule: rule.map(|(name, when)| (name.to_owned(), when.trim().to_owned())),
             decision: policy.decide(&document, entry.now, &schedule),
             pulses: coming(&policy, &document, schedule, &entry, pulses),
-            is_selected: selects(config, &entry.resource),
+            is_selected: config.selects(&entry.resource),
             entry,
             sentinels,
         })
