@@ -12,6 +12,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::event::{self, PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +66,10 @@ impl Default for ClientTimeouts {
 const READ_BUFFER_BYTES: usize = 2 * super::MAX_HEADER_BYTES;
 
 /// How long a connection that was just made may take to begin its first request at shutdown.
-const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
+
+/// How long the kernel may take to hand over a connection that it has accepted.
+const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// The address that a request came from, in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +87,15 @@ pub async fn serve(
 ) -> io::Result<()> {
     match listener.into() {
         HttpListener::Plain(listener) => {
+            let socket = listener.as_fd().try_clone_to_owned()?;
             // Answers are written at once and whole; waiting for more to send would only delay them.
             let prompt = listener.tap_io(|stream| {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(error = %error, "a connection stays with delays");
                 }
             });
-            serve_on(prompt, router, shutdown, drain, ClientTimeouts::default()).await;
+            let server = Server::new(router, shutdown, ClientTimeouts::default());
+            server.serve(prompt, Some(socket), drain).await;
         }
         HttpListener::Tls(listener) => {
             serve_on(listener, router, shutdown, drain, ClientTimeouts::default()).await;
@@ -99,7 +106,7 @@ pub async fn serve(
 
 /// As [`serve`], on any kind of listener and with other timeouts.
 pub async fn serve_on<L>(
-    mut listener: L,
+    listener: L,
     router: Router,
     shutdown: CancellationToken,
     drain: Duration,
@@ -107,33 +114,16 @@ pub async fn serve_on<L>(
 ) where
     L: Listener<Addr = SocketAddr>,
 {
-    let server = Server {
-        router,
-        shutdown: shutdown.clone(),
-        cut_off: CancellationToken::new(),
-        connections: TaskTracker::new(),
-        timeouts,
-    };
-    // Failures to accept, such as no free file descriptors, are logged and waited for in there.
-    while let Some((stream, peer)) = shutdown.run_until_cancelled(listener.accept()).await {
-        server.connect(stream, peer);
-    }
-    // These clients are connected and may have sent a request; closing the listener would cut them off.
-    while let Some((stream, peer)) = listener.accept().now_or_never() {
-        server.connect(stream, peer);
-    }
-    drop(listener);
-    server.connections.close();
-    if tokio::time::timeout(drain, server.connections.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            drain_seconds = drain.as_secs(),
-            "open requests were cut off at shutdown"
-        );
-        server.cut_off.cancel();
-    }
+    Server::new(router, shutdown, timeouts)
+        .serve(listener, None, drain)
+        .await;
+}
+
+/// Whether the kernel has accepted a connection that nobody has taken yet. Asks it directly: the listener
+/// learns of it later.
+fn has_waiting(socket: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(socket, PollFlags::IN)];
+    event::poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 struct Server {
@@ -145,6 +135,49 @@ struct Server {
 }
 
 impl Server {
+    fn new(router: Router, shutdown: CancellationToken, timeouts: ClientTimeouts) -> Self {
+        Self {
+            router,
+            shutdown,
+            cut_off: CancellationToken::new(),
+            connections: TaskTracker::new(),
+            timeouts,
+        }
+    }
+
+    /// `socket` is another handle of what the listener listens on.
+    async fn serve<L>(self, mut listener: L, socket: Option<OwnedFd>, drain: Duration)
+    where
+        L: Listener<Addr = SocketAddr>,
+    {
+        // Failures to accept, such as no free file descriptors, are logged and waited for in there.
+        while let Some((stream, peer)) = self.shutdown.run_until_cancelled(listener.accept()).await
+        {
+            self.connect(stream, peer);
+        }
+        // These clients are connected and may have sent a request; closing the listener would cut them off.
+        while let Some((stream, peer)) = listener.accept().now_or_never() {
+            self.connect(stream, peer);
+        }
+        while socket.as_ref().is_some_and(has_waiting)
+            && let Ok((stream, peer)) = tokio::time::timeout(HAND_OVER, listener.accept()).await
+        {
+            self.connect(stream, peer);
+        }
+        drop((listener, socket));
+        self.connections.close();
+        if tokio::time::timeout(drain, self.connections.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                drain_seconds = drain.as_secs(),
+                "open requests were cut off at shutdown"
+            );
+            self.cut_off.cancel();
+        }
+    }
+
     fn connect<S>(&self, stream: S, peer: SocketAddr)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
