@@ -36,6 +36,8 @@ pub(crate) struct Change {
     pub(crate) version: i64,
     /// Whether there was such a resource before.
     pub(crate) existed: bool,
+    /// What the rows say that are stored, if that is known: rows that would stay the same are not written.
+    pub(crate) stored: Option<Resource>,
     /// Whether only liveness moves.
     pub(crate) is_quiet: bool,
     /// How urgent what happened is, if sentinels must hear of it at once.
@@ -52,8 +54,8 @@ impl InlineProjection for InlineProjector {
         changes: &[StreamChange],
     ) -> Result<(), sqlx::Error> {
         let mut changes = read_changes(changes)?;
-        let stored = liveness::read(connection, &changes).await?;
-        liveness::merge(&mut changes, &stored);
+        liveness::read(connection, &mut changes).await?;
+        liveness::merge(&mut changes);
         write(connection, &changes).await?;
         queue_rows::write(connection, &changes).await
     }
@@ -114,6 +116,7 @@ fn read_changes(changes: &[StreamChange]) -> Result<Vec<Change>, sqlx::Error> {
             resource: Resource::deserialize(state).map_err(unwritable)?,
             version: i64::try_from(change.version).map_err(unwritable)?,
             existed: change.previous_version > 0,
+            stored: None,
             is_quiet: change.events.is_empty(),
             makes_due: events
                 .filter_map(|event| queue_rows::priority(&event.event_type))

@@ -6,45 +6,46 @@
 use std::collections::BTreeMap;
 
 use hyperfleet_domain::resource::Resource;
-use serde::Deserialize as _;
-use serde_json::Value;
+use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
-use super::{Change, unwritable};
+use super::Change;
 
-/// The stored states of the resources that existed before, by id. Locks their rows in the order of
-/// ids, so that nothing moves between reading and writing.
+/// Reads the stored states of the resources that existed before. Locks their rows in the order of ids, so
+/// that nothing moves between reading and writing.
 pub(super) async fn read(
     connection: &mut PgConnection,
-    changes: &[Change],
-) -> Result<BTreeMap<String, Resource>, sqlx::Error> {
+    changes: &mut [Change],
+) -> Result<(), sqlx::Error> {
     let ids: Vec<&str> = changes
         .iter()
         .filter(|change| change.existed)
         .map(|change| change.resource.id.as_str())
         .collect();
     if ids.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(());
     }
     let rows =
         sqlx::query("SELECT id, state FROM resources WHERE id = ANY($1) ORDER BY id FOR UPDATE")
             .bind(ids)
             .fetch_all(connection)
             .await?;
-    rows.iter()
-        .map(|row| {
-            let state: Value = row.try_get("state")?;
-            let resource = Resource::deserialize(&state).map_err(unwritable)?;
-            Ok((row.try_get("id")?, resource))
-        })
-        .collect()
+    let mut stored: BTreeMap<&str, Resource> = BTreeMap::new();
+    for row in &rows {
+        let Json(resource): Json<Resource> = row.try_get("state")?;
+        stored.insert(row.try_get("id")?, resource);
+    }
+    for change in changes {
+        change.stored = stored.remove(change.resource.id.as_str());
+    }
+    Ok(())
 }
 
 /// Takes over what is newer in the stored states. Beside events only what adapters reported: the
 /// conditions are recorded with the events as they were decided.
-pub(super) fn merge(changes: &mut [Change], stored: &BTreeMap<String, Resource>) {
+pub(super) fn merge(changes: &mut [Change]) {
     for change in changes {
-        let Some(stored) = stored.get(&change.resource.id) else {
+        let Some(stored) = &change.stored else {
             continue;
         };
         if change.is_quiet {

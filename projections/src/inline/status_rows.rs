@@ -27,12 +27,11 @@ pub(super) async fn write(
     for change in changes {
         let resource = &change.resource;
         if resource.exists() {
-            rows.extend(
-                resource
-                    .statuses
-                    .values()
-                    .map(|status| (resource.id.as_str(), status)),
-            );
+            let stored = change.stored.as_ref().map(|stored| &stored.statuses);
+            let statuses = resource.statuses.iter().filter(|(adapter, status)| {
+                stored.and_then(|stored| stored.get(*adapter)) != Some(*status)
+            });
+            rows.extend(statuses.map(|(_, status)| (resource.id.as_str(), status)));
         } else {
             removed.push(&resource.id);
         }

@@ -188,6 +188,7 @@ pub(super) fn change(folded: Folded, known: &BTreeMap<String, Resource>) -> Chan
         resource,
         version,
         existed: true,
+        stored: None,
         is_quiet: true,
         makes_due: None,
         traceparent: None,
