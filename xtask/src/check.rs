@@ -11,6 +11,7 @@ mod layers;
 mod lints;
 mod manifests;
 mod migrations;
+mod monitoring;
 mod sizes;
 mod sources;
 
@@ -94,6 +95,7 @@ fn check_files(files: &[File]) -> Result<Vec<Finding>> {
     let exceptions = Exceptions::of(files)?;
     let exists = |path: &str| workspace::root().join(path).exists();
     let mut findings = exceptions.check(files);
+    findings.extend(monitoring::check(files));
     for file in files {
         findings.extend(sizes::check(file, &exceptions));
         findings.extend(sources::check(file));
