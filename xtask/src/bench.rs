@@ -7,6 +7,8 @@
 #[cfg(feature = "bench")]
 mod api;
 #[cfg(feature = "bench")]
+mod faults;
+#[cfg(feature = "bench")]
 mod figure;
 #[cfg(feature = "bench")]
 mod growth;
@@ -35,7 +37,7 @@ use anyhow::Result;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The benchmarks: name and what it measures.
-const BENCHMARKS: [(&str, &str); 8] = [
+const BENCHMARKS: [(&str, &str); 9] = [
     (
         "store",
         "appends per second, against pgbench and postgres-es",
@@ -65,12 +67,16 @@ const BENCHMARKS: [(&str, &str); 8] = [
         "time from a change to its event at a consumer, events per second, what idling costs",
     ),
     (
+        "faults",
+        "what sentinels lose, and for how long, when they are killed, stopped, misset, or without a broker",
+    ),
+    (
         "broker",
         "confirmed publishes per second and time to the handler, against bare clients",
     ),
 ];
 
-/// Clusters of the benchmarks `api`, `watch` and `sentinel` when nobody says otherwise.
+/// Clusters of the benchmarks `api`, `watch`, `sentinel` and `faults` when nobody says otherwise.
 const DEFAULT_CLUSTERS: u32 = 10_000;
 
 /// Clusters of the benchmarks `api`, `watch` and `sentinel`. Fewer would make pages and searches empty.
@@ -90,13 +96,15 @@ const EVENTS: std::ops::RangeInclusive<i64> = 20_000..=100_000_000;
 /// many watchers, each compared with the log); rebuild (events per second of rebuilding the resource view, and
 /// reads meanwhile against before); history (latency of histories and past states over a long log); growth
 /// (bytes of the log for a cluster's beginning, for reports without news, for a change);
-/// sentinel (time from a change to its event at a consumer, events per second, what idling costs); broker (confirmed publishes per second and time to the handler, against bare clients).
+/// sentinel (time from a change to its event at a consumer, events per second, what idling costs); faults (what
+/// sentinels lose, and for how long, when they are killed, stopped, misset, or without a broker); broker (confirmed
+/// publishes per second and time to the handler, against bare clients).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which benchmark.
     #[arg(value_parser = BENCHMARKS.map(|(name, _)| name))]
     name: String,
-    /// How many clusters the API serves; for `api`, `watch` and `sentinel`.
+    /// How many clusters the API serves; for `api`, `watch`, `sentinel` and `faults`.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CLUSTERS, value_parser = clap::value_parser!(u32).range(CLUSTERS))]
     clusters: u32,
     /// How many watch; for `watch`.
@@ -105,7 +113,7 @@ pub(crate) struct Arguments {
     /// Changes per second; for `watch`.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
-    /// How long to change; for `watch`.
+    /// How long to change; for `watch` and `faults`, which changes twice as long.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
     /// How many events are in the log; for `rebuild` and `history`.
@@ -180,6 +188,10 @@ fn figures(arguments: &Arguments) -> Result<Vec<figure::Figure>> {
         "history" => history::run(arguments.events),
         "sentinel" => sentinel::run(arguments.clusters),
         "growth" => growth::run(),
+        "faults" => faults::run(faults::Plan {
+            clusters: arguments.clusters,
+            duration: std::time::Duration::from_secs(arguments.seconds),
+        }),
         "broker" => pubsub::run(),
         name => anyhow::bail!("there is no benchmark {name:?}"),
     }

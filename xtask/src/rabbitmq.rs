@@ -44,6 +44,8 @@ pub(crate) struct Server {
     management: String,
     child: Option<Child>,
     folder: Option<tempfile::TempDir>,
+    /// Those of [`free_ports`].
+    ports: [u16; 4],
 }
 
 impl Server {
@@ -58,6 +60,7 @@ impl Server {
                 management,
                 child: None,
                 folder: None,
+                ports: [0; 4],
             });
         }
         let program = find_or_install()?;
@@ -69,9 +72,35 @@ impl Server {
             management: format!("127.0.0.1:{}", ports[1]),
             child: Some(child),
             folder: Some(folder),
+            ports,
         };
         server.wait()?;
         Ok(server)
+    }
+
+    /// Kills the server as a crash would; what it promised to keep, it keeps.
+    ///
+    /// # Errors
+    /// When it is not this chore's own.
+    #[cfg(feature = "bench")]
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("RabbitMQ is somebody else's")?;
+        drop(child.stdin.take());
+        child.wait().context("cannot wait for RabbitMQ").map(drop)
+    }
+
+    /// Starts a server that was stopped, with what it kept.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    #[cfg(feature = "bench")]
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        let folder = self
+            .folder
+            .as_ref()
+            .context("RabbitMQ is somebody else's")?;
+        self.child = Some(spawn(&find_or_install()?, folder.path(), self.ports)?);
+        self.wait()
     }
 
     /// Until both interfaces answer.

@@ -7,7 +7,7 @@
 //! PostgreSQL counts that.
 
 mod broker;
-mod process;
+pub(super) mod process;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

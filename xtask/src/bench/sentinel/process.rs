@@ -13,7 +13,7 @@ use crate::{process, workspace};
 const TICKS: f64 = 100.0;
 
 /// Builds the command; where it is.
-pub(super) fn build() -> Result<PathBuf> {
+pub(in crate::bench) fn build() -> Result<PathBuf> {
     let mut build = workspace::cargo()?;
     build.args([
         "build",
