@@ -1,6 +1,7 @@
 //! Events that were given up, kept for people to look at.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 /// An event that a subscription gave up on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,17 @@ pub struct DeadLetter {
     pub reason: String,
     /// How often it was delivered; 0 when it could not even be decoded.
     pub attempts: u32,
+}
+
+/// How much a broker holds of a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubscriptionDepth {
+    /// Events that wait for a consumer; nothing where the broker does not tell.
+    pub waiting: Option<u64>,
+    /// Dead letters; where the broker does not count them, those that can be seen in one look.
+    pub dead_letters: u64,
+    /// When the oldest of them was given up; nothing where there is none or nobody wrote it down.
+    pub oldest_dead_letter: Option<DateTime<Utc>>,
 }
 
 /// Looking after dead letters.
@@ -60,6 +72,16 @@ pub trait DeadLetters: Send + Sync {
     /// # Errors
     /// As [`DeadLetters::list`].
     async fn purge(&self, topic: &str, subscription_id: &str) -> Result<usize, DeadLetterError>;
+
+    /// How much there is.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::list`].
+    async fn depth(
+        &self,
+        topic: &str,
+        subscription_id: &str,
+    ) -> Result<SubscriptionDepth, DeadLetterError>;
 }
 
 /// Why dead letters cannot be looked after.

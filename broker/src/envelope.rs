@@ -114,6 +114,17 @@ impl Envelope {
         decode::decode(body)
     }
 
+    /// The body of a message in either mode as one in structured mode; what is no event stays as it is.
+    pub(crate) fn structured<'a>(
+        attributes: impl Iterator<Item = (&'a str, &'a str)>,
+        body: Vec<u8>,
+    ) -> Vec<u8> {
+        match binary::structured(attributes, &body) {
+            Some(structured) => structured.to_string().into_bytes(),
+            None => body,
+        }
+    }
+
     /// Reads a message in either mode: its attributes tell which.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod check;
 pub mod dead_letter;
 pub mod envelope;
 pub mod memory;
@@ -9,10 +10,13 @@ pub mod pubsub;
 pub mod rabbitmq;
 pub mod redelivery;
 pub mod subscribe;
+pub mod watch;
 
-pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetters};
+pub use check::{Checked, Finding, Inspect};
+pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetters, SubscriptionDepth};
 pub use envelope::{Envelope, ExtensionValue, MalformedEnvelope};
-pub use metrics::{BrokerMetrics, MetricFamilies};
+pub use metrics::{BrokerMetrics, Clock, MetricFamilies};
 pub use publish::{PublishError, Publisher};
 pub use redelivery::RedeliveryPolicy;
 pub use subscribe::{Delivery, Handler, Outcome, SubscribeError, Subscriber, Subscription};
+pub use watch::watch_depth;

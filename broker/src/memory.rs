@@ -8,14 +8,19 @@
 //! - An event leaves its subscription only by being acknowledged or by becoming a dead letter.
 //! - Events travel encoded, so that what works here works on the wire.
 //!
-//! Nothing survives the process. That is enough: the sentinel publishes anew whatever is not reconciled.
+//! What it holds ends with the process, unless it is opened on a folder ([`MemoryBroker::open`]): then a publish is
+//! confirmed when the event is on disk, and a process that was killed finds everything again. Delays of retried
+//! events are not kept, so those come at once then.
 
 mod consumer;
 mod dead_letters;
+mod journal;
 mod queue;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,9 +28,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::ErrorType;
 use crate::subscribe::{Handler, SubscribeError, Subscriber, Subscription};
 use crate::{BrokerMetrics, Envelope, PublishError, Publisher};
+use journal::{Change, Journal};
 use queue::Queue;
 
 /// Limits of a [`MemoryBroker`].
@@ -64,6 +69,9 @@ pub struct MemoryBroker {
 #[derive(Debug)]
 struct Shared {
     options: MemoryOptions,
+    journal: Option<Journal>,
+    /// The number of the latest event.
+    last_number: AtomicU64,
     /// By topic, then by subscription id.
     topics: Mutex<HashMap<String, BTreeMap<String, Arc<Queue>>>>,
 }
@@ -77,14 +85,42 @@ impl Default for MemoryBroker {
 impl MemoryBroker {
     /// An empty broker.
     pub fn new(options: MemoryOptions) -> Self {
+        Self::with_journal(options, None, 0)
+    }
+
+    fn with_journal(options: MemoryOptions, journal: Option<Journal>, last_number: u64) -> Self {
         let shared = Shared {
             options,
+            journal,
+            last_number: AtomicU64::new(last_number),
             topics: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
             metrics: BrokerMetrics::default(),
         }
+    }
+
+    /// A broker that keeps everything in a folder, with what was kept there before. One process at a time may
+    /// open a folder; whoever calls this sees to that.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written to, or what is in it is damaged.
+    pub fn open(options: MemoryOptions, folder: &Path) -> std::io::Result<Self> {
+        let (journal, contents) = Journal::open(folder)?;
+        let last = contents.events.last_key_value();
+        let last_number = last.map_or(0, |(number, _)| *number);
+        let broker = Self::with_journal(options, Some(journal), last_number);
+        for (topic, id) in &contents.subscriptions {
+            broker.add_queue(topic, id);
+        }
+        for (number, kept) in contents.events {
+            for (id, place) in kept.places {
+                let queue = broker.add_queue(&kept.topic, &id);
+                queue.restore(number, Arc::clone(&kept.body), place);
+            }
+        }
+        Ok(broker)
     }
 
     /// The same broker, counting under the name of another component.
@@ -95,16 +131,26 @@ impl MemoryBroker {
         }
     }
 
-    /// Publishes a body as it stands, whether or not it is an event.
+    /// Publishes a message as it stands, whether or not it is an event.
+    ///
+    /// Messages have no attributes here: an event in binary mode is kept as a structured one.
     ///
     /// # Errors
     /// As [`Publisher::publish`].
-    pub async fn publish_body(&self, topic: &str, body: Vec<u8>) -> Result<(), PublishError> {
+    pub async fn publish_message(
+        &self,
+        topic: &str,
+        attributes: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<(), PublishError> {
+        let body = Envelope::structured(attributes.iter().copied(), body);
+        self.publish_counted(topic, body).await
+    }
+
+    async fn publish_counted(&self, topic: &str, body: Vec<u8>) -> Result<(), PublishError> {
+        let publishing = self.metrics.publishing(topic);
         let published = self.fan_out(topic, body.into()).await;
-        match &published {
-            Ok(()) => self.metrics.published(topic),
-            Err(_) => self.metrics.failed(topic, ErrorType::Publish),
-        }
+        publishing.ended(&published);
         published
     }
 
@@ -135,8 +181,25 @@ impl MemoryBroker {
             };
             places.push((queue, room));
         }
+        let number = self.shared.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(journal) = &self.shared.journal {
+            let ids = places
+                .iter()
+                .map(|(queue, _)| queue.subscription_id().to_owned());
+            let published = Change::Published {
+                number,
+                topic: topic.to_owned(),
+                ids: ids.collect(),
+                body: Arc::clone(&body),
+            };
+            let written = journal.write(published).await;
+            written.map_err(|error| PublishError::Unconfirmed {
+                topic: topic.to_owned(),
+                source: error.into(),
+            })?;
+        }
         for (queue, room) in places {
-            queue.push(Arc::clone(&body), room);
+            queue.push(number, Arc::clone(&body), room);
         }
         Ok(())
     }
@@ -144,19 +207,23 @@ impl MemoryBroker {
     /// The subscription's queue, created if it does not exist.
     fn queue(&self, subscription: &Subscription) -> Result<Arc<Queue>, SubscribeError> {
         subscription.validate()?;
+        Ok(self.add_queue(&subscription.topic, &subscription.subscription_id))
+    }
+
+    fn add_queue(&self, topic: &str, subscription_id: &str) -> Arc<Queue> {
         let mut topics = self.topics();
-        let queues = topics.entry(subscription.topic.clone()).or_default();
-        let queue = queues
-            .entry(subscription.subscription_id.clone())
-            .or_insert_with(|| {
-                let options = &self.shared.options;
-                Arc::new(Queue::new(
-                    &subscription.topic,
-                    &subscription.subscription_id,
-                    options,
-                ))
-            });
-        Ok(Arc::clone(queue))
+        let queues = topics.entry(topic.to_owned()).or_default();
+        let queue = queues.entry(subscription_id.to_owned()).or_insert_with(|| {
+            let (options, journal) = (&self.shared.options, &self.shared.journal);
+            if let Some(journal) = journal {
+                journal.note(Change::Subscribed {
+                    topic: topic.to_owned(),
+                    id: subscription_id.to_owned(),
+                });
+            }
+            Arc::new(Queue::new(topic, subscription_id, options, journal.clone()))
+        });
+        Arc::clone(queue)
     }
 
     fn topics(&self) -> MutexGuard<'_, HashMap<String, BTreeMap<String, Arc<Queue>>>> {
@@ -170,7 +237,7 @@ impl MemoryBroker {
 #[async_trait]
 impl Publisher for MemoryBroker {
     async fn publish(&self, topic: &str, envelope: &Envelope) -> Result<(), PublishError> {
-        self.publish_body(topic, envelope.to_bytes()).await
+        self.publish_counted(topic, envelope.to_bytes()).await
     }
 }
 

@@ -14,6 +14,7 @@
 //! they are looked at by receiving them and giving them back, so what somebody else looks at is not seen
 //! for that moment.
 
+mod check;
 mod connection;
 mod consumer;
 mod dead_letters;

@@ -11,6 +11,7 @@
 //!
 //! Nothing here depends on a plug-in of the server.
 
+mod check;
 mod consumer;
 mod dead_letters;
 mod delivery;
@@ -27,7 +28,7 @@ pub use error::RabbitMqError;
 pub use options::{InvalidRabbitMqUrl, QueueType, RabbitMqOptions};
 
 use crate::BrokerMetrics;
-use link::Link;
+use link::Publishing;
 
 /// A handle on a RabbitMQ server; clones share the connection that publishes.
 #[derive(Clone, Debug)]
@@ -39,8 +40,7 @@ pub struct RabbitMqBroker {
 #[derive(Debug)]
 struct Shared {
     options: RabbitMqOptions,
-    /// What publishers use; absent until the first publish and after a failure.
-    link: tokio::sync::Mutex<Option<Arc<Link>>>,
+    publishing: tokio::sync::Mutex<Publishing>,
     /// Places for publishes that wait for their confirmation.
     window: tokio::sync::Semaphore,
 }
@@ -50,7 +50,7 @@ impl RabbitMqBroker {
     pub fn new(options: RabbitMqOptions) -> Self {
         let shared = Shared {
             window: tokio::sync::Semaphore::new(options.publish_window.get()),
-            link: tokio::sync::Mutex::default(),
+            publishing: tokio::sync::Mutex::default(),
             options,
         };
         Self {

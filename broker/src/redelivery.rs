@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::subscribe::LONGEST_DELAY;
+
 /// Exponential delay between deliveries, with a ceiling and a last attempt.
 ///
 /// Invariant: the delay never exceeds `maximum_delay` and never shrinks from one attempt to the next.
@@ -39,6 +41,12 @@ impl RedeliveryPolicy {
         let delay = self.initial_delay.saturating_mul(1 << doublings);
         Some(delay.min(self.maximum_delay))
     }
+
+    /// As [`Self::delay_after`], but with the handler's own delay where it gave one.
+    pub(crate) fn delay_or(&self, attempt: u32, own: Option<Duration>) -> Option<Duration> {
+        let delay = self.delay_after(attempt)?;
+        Some(own.map_or(delay, |own| own.min(LONGEST_DELAY)))
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +69,20 @@ mod tests {
             delays,
             [seconds(2), seconds(4), seconds(7), seconds(7), None, None]
         );
+    }
+
+    #[test]
+    fn a_handlers_own_delay_counts_but_not_beyond_the_last_attempt() {
+        let policy = RedeliveryPolicy {
+            maximum_attempts: NonZeroU32::new(2).unwrap(),
+            ..Default::default()
+        };
+        let own = Duration::from_millis(30);
+        assert_eq!(policy.delay_or(1, Some(own)), Some(own));
+        assert_eq!(policy.delay_or(1, None), Some(policy.initial_delay));
+        assert_eq!(policy.delay_or(2, Some(own)), None);
+        // And one without end is cut
+        assert_eq!(policy.delay_or(1, Some(Duration::MAX)), Some(LONGEST_DELAY));
     }
 
     #[test]

@@ -3,12 +3,17 @@
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Envelope, RedeliveryPolicy};
+
+/// The longest delay that a handler can ask for; more is cut to it. What has to wait for longer is published
+/// again by then.
+pub const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
 /// Which events to receive and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +24,9 @@ pub struct Subscription {
     pub subscription_id: String,
     /// How many events are handled at a time by one call of [`Subscriber::run`].
     pub parallelism: NonZeroUsize,
+    /// How many unsettled events one call of [`Subscriber::run`] may hold, those in work included. Absent means
+    /// what the broker's options say, and less than `parallelism` means `parallelism`.
+    pub prefetch: Option<NonZeroUsize>,
     /// What happens to an event whose handling failed.
     pub redelivery: RedeliveryPolicy,
 }
@@ -30,6 +38,7 @@ impl Subscription {
             topic: topic.into(),
             subscription_id: subscription_id.into(),
             parallelism: NonZeroUsize::MIN,
+            prefetch: None,
             redelivery: RedeliveryPolicy::default(),
         }
     }
@@ -40,10 +49,23 @@ impl Subscription {
         self
     }
 
+    /// Holds up to this many unsettled events; zero means what the broker's options say.
+    pub fn with_prefetch(mut self, prefetch: usize) -> Self {
+        self.prefetch = NonZeroUsize::new(prefetch);
+        self
+    }
+
     /// Replaces the redelivery policy.
     pub fn with_redelivery(mut self, redelivery: RedeliveryPolicy) -> Self {
         self.redelivery = redelivery;
         self
+    }
+
+    /// Unsettled events to hold: what the subscription says, else what the options say, but never so few that
+    /// workers would wait.
+    pub(crate) fn prefetch_or(&self, configured: Option<usize>) -> Option<usize> {
+        let wanted = self.prefetch.map(NonZeroUsize::get).or(configured);
+        wanted.map(|wanted| wanted.max(self.parallelism.get()))
     }
 
     pub(crate) fn validate(&self) -> Result<(), SubscribeError> {
@@ -92,7 +114,8 @@ pub trait Subscriber: Send + Sync {
 pub trait Handler: Send + Sync {
     /// Handles one delivery. The same event may come again, also after it was acknowledged.
     ///
-    /// A panic counts as [`Outcome::Retry`].
+    /// A panic counts as [`Outcome::Retry`]. Whoever computes for long does so in a task of its own: until it first
+    /// waits, a handler may hold up the other events of its consumer.
     async fn handle(&self, delivery: Delivery) -> Outcome;
 }
 
@@ -102,9 +125,7 @@ pub trait Handler: Send + Sync {
 pub(crate) async fn handle(handler: &dyn Handler, delivery: Delivery) -> Outcome {
     let handled = AssertUnwindSafe(handler.handle(delivery));
     let outcome = handled.catch_unwind().await;
-    outcome.unwrap_or_else(|_| Outcome::Retry {
-        reason: "the handler panicked".to_owned(),
-    })
+    outcome.unwrap_or_else(|_| Outcome::retry("the handler panicked"))
 }
 
 /// One event on its way through a handler.
@@ -121,16 +142,44 @@ pub struct Delivery {
 pub enum Outcome {
     /// Done: never deliver it again.
     Acknowledge,
-    /// Failed for now: deliver it again after the delay of the redelivery policy.
+    /// Failed for now: deliver it again after a delay. It counts as an attempt of the redelivery policy.
     Retry {
         /// Why, for operators.
         reason: String,
+        /// The delay, where the handler knows better than the redelivery policy: not earlier than that, and at
+        /// most [`LONGEST_DELAY`]. How much later it may be depends on the broker.
+        after: Option<Duration>,
     },
     /// It can never succeed: keep it aside as a dead letter.
     DeadLetter {
         /// Why, for operators.
         reason: String,
     },
+}
+
+impl Outcome {
+    /// To be delivered again after the delay of the redelivery policy.
+    pub fn retry(reason: impl Into<String>) -> Self {
+        Self::Retry {
+            reason: reason.into(),
+            after: None,
+        }
+    }
+
+    /// To be delivered again after this delay.
+    pub fn retry_after(delay: Duration, reason: impl Into<String>) -> Self {
+        Self::Retry {
+            reason: reason.into(),
+            after: Some(delay),
+        }
+    }
+
+    /// Never to be delivered again, but kept aside.
+    pub fn dead_letter(reason: impl Into<String>) -> Self {
+        Self::DeadLetter {
+            reason: reason.into(),
+        }
+    }
 }
 
 /// Why a subscription cannot be served.

@@ -149,7 +149,8 @@ async fn dead_letters_are_bounded_and_free_their_room() {
 async fn everything_is_counted() {
     // Given a broker that counts for a publisher and for a consumer
     let registry = Registry::new();
-    let families = MetricFamilies::register(&registry).unwrap();
+    let families =
+        MetricFamilies::register(&registry, Arc::new(|| chrono::DateTime::UNIX_EPOCH)).unwrap();
     let broker = MemoryBroker::default();
     let publisher = broker.with_metrics(families.component("sentinel", "1.2.3"));
     let subscriber = broker.with_metrics(families.component("dns", "1.2.3"));
@@ -159,7 +160,10 @@ async fn everything_is_counted() {
     subscriber.declare(&subscription).await.unwrap();
     publisher.publish("t", &event("good")).await.unwrap();
     publisher.publish("t", &event("dead")).await.unwrap();
-    publisher.publish_body("t", b"{}".to_vec()).await.unwrap();
+    publisher
+        .publish_message("t", &[], b"{}".to_vec())
+        .await
+        .unwrap();
     publisher.publish("t", &event("last")).await.unwrap();
     let (sender, mut handled) = mpsc::unbounded_channel();
     let shutdown = CancellationToken::new();

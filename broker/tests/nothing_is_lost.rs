@@ -34,9 +34,7 @@ impl Handler for Unreliable {
         // Work of some length, so that consumers die in the middle of it.
         tokio::time::sleep(Duration::from_millis(chance % 3)).await;
         match chance {
-            0..=2 => Outcome::Retry {
-                reason: "chance".to_owned(),
-            },
+            0..=2 => Outcome::retry("chance"),
             3 => Outcome::DeadLetter {
                 reason: "chance".to_owned(),
             },

@@ -1,6 +1,7 @@
 //! The command line as types. Every command's help text is here; what it does is in `commands/`.
 
 mod adapter;
+mod broker;
 mod dlq;
 mod history;
 mod log;
@@ -16,6 +17,7 @@ pub(crate) use self::adapter::{
     AdapterArguments, AdapterCommand, AdapterConfigArguments, AdapterDryRunArguments, AdapterFiles,
     LintArguments, RunAdapterArguments, SchemaFile, TraceFormat,
 };
+pub(crate) use self::broker::{BrokerCheckArguments, BrokerCommand};
 pub(crate) use self::dlq::{
     DeadLettersOf, DlqCommand, ListArguments, PurgeArguments, RequeueArguments, ShowArguments,
 };
@@ -125,6 +127,9 @@ pub(crate) enum Command {
     /// Look after events that adapters gave up: list, show, deliver again, forget
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Look at the message broker
+    #[command(subcommand)]
+    Broker(BrokerCommand),
     /// Inspect configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -181,15 +186,14 @@ pub(crate) struct ControlPlaneArguments {
     #[command(flatten)]
     pub(crate) settings: SettingsArguments<Everything>,
     /// Message broker: `memory:` for the one in this process, `amqp[s]://USER:PASSWORD@HOST[/VHOST]`, or
-    /// `pubsub://PROJECT[?create=true]`
+    /// `pubsub://PROJECT[?create=true]`; default: the broker file, else `memory:`
     #[arg(
         long,
         env = "HYPERFLEET_BROKER",
         hide_env_values = true,
-        default_value = "memory:",
         value_name = "URL"
     )]
-    pub(crate) broker: String,
+    pub(crate) broker: Option<String>,
     /// Manage this cluster instead of the simulated one
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,

@@ -2,6 +2,7 @@
 //! commands put the parts together through `control_plane`.
 
 pub(crate) mod adapter;
+pub(crate) mod broker;
 pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod delete;

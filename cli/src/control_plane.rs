@@ -25,11 +25,20 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::adapters::{AdapterServers, run_one as run_adapter};
 pub(crate) use self::api::{Api, ApiOptions};
-pub(crate) use self::broker::Broker;
+pub(crate) use self::broker::{Broker, BrokerChoice, MEMORY, families as broker_families};
 pub(crate) use self::database::Database;
 pub(crate) use self::sentinels::{Sentinels, read_sentinel};
 pub(crate) use self::server::SideServers;
 use crate::configuration::{Configuration, DatabaseChoice};
+
+/// The version of this command, as metrics tell it.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Where the broker inside the process keeps events, below the data directory.
+const BROKER_FOLDER: &str = "broker";
+
+/// Under which name sentinels are counted.
+pub(crate) const SENTINEL: &str = "sentinel";
 
 /// What to start, and where.
 pub(crate) struct ControlPlaneOptions {
@@ -40,7 +49,7 @@ pub(crate) struct ControlPlaneOptions {
     pub(crate) data_dir: PathBuf,
     /// Whether the data directory goes when the control plane stops.
     pub(crate) temporary: bool,
-    pub(crate) broker: String,
+    pub(crate) broker: BrokerChoice,
     pub(crate) kubeconfig: Option<PathBuf>,
     pub(crate) adapters: Option<PathBuf>,
     pub(crate) job_delay: Duration,
@@ -75,8 +84,13 @@ impl ControlPlane {
         )
         .await
         .context("cannot start the management cluster")?;
-        let broker = Broker::connect(&options.broker).await?;
+        let broker = if options.broker.is_memory() && !options.temporary {
+            Broker::in_folder(&options.data_dir.join(BROKER_FOLDER))?
+        } else {
+            Broker::open(&options.broker).await?
+        };
         let metrics = options.metrics;
+        let families = broker::families(&metrics)?;
         let store = database.store(&metrics).await?;
         let api = Api::start(ApiOptions {
             configuration: &options.configuration,
@@ -90,7 +104,9 @@ impl ControlPlane {
             folder: options.adapters.as_deref(),
             data_dir: &options.data_dir,
             api_url: api.url(),
-            subscriber: broker.subscriber(),
+            broker: &broker,
+            families: &families,
+            parallelism: options.broker.parallelism(),
             kube: management_cluster.client(),
             metrics: &AdapterMetrics::register(&metrics)?,
             shutdown: &shutdown,
@@ -100,7 +116,9 @@ impl ControlPlane {
             &[],
             &registry,
             &store,
-            &broker.publisher(),
+            &broker
+                .with_metrics(families.component(SENTINEL, VERSION))
+                .publisher(),
             &metrics,
             &shutdown,
         )?;
@@ -109,7 +127,7 @@ impl ControlPlane {
             ("health", api.health_url().to_owned()),
             ("metrics", api.metrics_url().to_owned()),
             ("database", database.described().to_owned()),
-            ("broker", options.broker.clone()),
+            ("broker", options.broker.described()),
             ("cluster", management_cluster.described().to_owned()),
             ("adapters", adapters.names().join(", ")),
         ];

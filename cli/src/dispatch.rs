@@ -15,8 +15,8 @@ use crate::arguments::{
     SentinelArguments,
 };
 use crate::commands::{
-    adapter, config, create, delete, demo, describe, diff, dlq, events, get, history, log, patch,
-    replay, sentinel, serve, version, wait,
+    adapter, broker, config, create, delete, demo, describe, diff, dlq, events, get, history, log,
+    patch, replay, sentinel, serve, version, wait,
 };
 use crate::configuration::{Configuration, Scope, SettingsArguments, traces};
 use crate::{environment, openapi};
@@ -29,6 +29,9 @@ pub(crate) struct Role {
 
 /// The command, which is also the component of all roles together.
 const PROGRAM: &str = "hyperfleet";
+
+/// Looking for what may not exist is answered by errors, which the client logs.
+const BROKER_CHECK_LEVEL: &str = "warn,lapin=off";
 
 /// How a command logs when nothing says otherwise.
 struct LogDefaults {
@@ -141,6 +144,10 @@ async fn run_command(command: Command, mut given: Given) -> anyhow::Result<()> {
             let role = given.role(command.settings(), &logs(PROGRAM, "warn", Format::Text))?;
             log::run(&command, &role, environment::clock().now()).await
         }
+        Command::Broker(command) => {
+            given.plain(&logs(PROGRAM, BROKER_CHECK_LEVEL, Format::Text))?;
+            broker::run(&command).await
+        }
         Command::Config(command) => {
             let configuration = config::read(&command, &given.flags())?;
             given.plain(&logs(PROGRAM, "warn", Format::Text))?;
@@ -218,6 +225,7 @@ async fn user_command(command: Command) -> anyhow::Result<()> {
         | Command::Migrate(_)
         | Command::Replay(_)
         | Command::Log(_)
+        | Command::Broker(_)
         | Command::Config(_) => anyhow::bail!("this command runs a role"),
     }
 }

@@ -25,12 +25,36 @@ pub struct RabbitMq {
     pub host: String,
     /// The virtual host, which nobody else uses.
     pub vhost: String,
+    /// The management interface, `host:port`.
+    management: String,
 }
 
 impl RabbitMq {
     /// URL of the virtual host.
     pub fn url(&self) -> String {
         self.url_at(&self.host)
+    }
+
+    /// URL of the virtual host for a user of its own with these permissions, patterns of names.
+    ///
+    /// # Panics
+    /// When the server does not make one.
+    pub fn url_of_user(&self, configure: &str, write: &str, read: &str) -> String {
+        let user = format!("user-{}", UuidV7Source.new_id().simple());
+        let made = r#"{"password":"guest","tags":""}"#;
+        let allowed = format!(r#"{{"configure":"{configure}","write":"{write}","read":"{read}"}}"#);
+        for (path, body) in [
+            (format!("users/{user}"), made),
+            (format!("permissions/{}/{user}", self.vhost), &allowed),
+        ] {
+            let answer = put(&self.management, &path, body);
+            let answer = answer.unwrap_or_else(|error| error.to_string());
+            assert!(
+                answer.starts_with("HTTP/1.1 201"),
+                "RabbitMQ did not make {path}: {answer}"
+            );
+        }
+        format!("amqp://{user}:guest@{}/{}", self.host, self.vhost)
     }
 
     /// URL of the virtual host by another way to the server, such as a relay.
@@ -65,22 +89,28 @@ pub fn rabbitmq() -> Option<RabbitMq> {
         return None;
     };
     let vhost = format!("test-{}", UuidV7Source.new_id().simple());
-    let answer = make_vhost(&management, &vhost).unwrap_or_else(|error| error.to_string());
+    let answer = put(&management, &format!("vhosts/{vhost}"), "");
+    let answer = answer.unwrap_or_else(|error| error.to_string());
     assert!(
         answer.starts_with("HTTP/1.1 201"),
         "RabbitMQ at {management} did not make a virtual host: {answer}"
     );
-    Some(RabbitMq { host, vhost })
+    Some(RabbitMq {
+        host,
+        vhost,
+        management,
+    })
 }
 
 /// What the management interface answers.
-fn make_vhost(management: &str, vhost: &str) -> std::io::Result<String> {
+fn put(management: &str, path: &str, body: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(management)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     write!(
         stream,
-        "PUT /api/vhosts/{vhost} HTTP/1.1\r\nHost: {management}\r\nAuthorization: Basic {CREDENTIALS}\r\n\
-         Content-Length: 0\r\nConnection: close\r\n\r\n"
+        "PUT /api/{path} HTTP/1.1\r\nHost: {management}\r\nAuthorization: Basic {CREDENTIALS}\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

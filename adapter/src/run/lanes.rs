@@ -87,9 +87,9 @@ impl Lanes {
             event,
             waiters: vec![sender],
         });
-        receiver.await.unwrap_or_else(|_| Settlement::Retry {
-            reason: "the execution was abandoned".to_owned(),
-        })
+        receiver
+            .await
+            .unwrap_or_else(|_| Settlement::retry("the execution was abandoned"))
     }
 
     pub(super) fn count_malformed(&self) {
@@ -179,14 +179,10 @@ impl Lanes {
     async fn execute(&self, event: &Event) -> Settlement {
         let shared = &self.shared;
         if shared.shutdown.is_cancelled() {
-            return Settlement::Retry {
-                reason: "the adapter is shutting down".to_owned(),
-            };
+            return Settlement::retry("the adapter is shutting down");
         }
         let Ok(_worker) = shared.workers.acquire().await else {
-            return Settlement::Retry {
-                reason: "the adapter is shutting down".to_owned(),
-            };
+            return Settlement::retry("the adapter is shutting down");
         };
         let started = std::time::Instant::now();
         tracing::info!("Processing event");
@@ -204,16 +200,14 @@ impl Lanes {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => {
                 shared.metrics.event_processed(&shared.adapter, "failed");
-                return Settlement::Retry {
-                    reason: format!("the execution took longer than {EXECUTION_BUDGET:?}"),
-                };
+                return Settlement::retry(format!(
+                    "the execution took longer than {EXECUTION_BUDGET:?}"
+                ));
             }
             Err(panic) => {
                 tracing::error!("the execution ended abnormally: {panic}");
                 shared.metrics.event_processed(&shared.adapter, "failed");
-                return Settlement::Retry {
-                    reason: "the execution ended abnormally".to_owned(),
-                };
+                return Settlement::retry("the execution ended abnormally");
             }
         };
         shared
@@ -238,9 +232,7 @@ fn settle(outcome: &Outcome) -> Settlement {
         return Settlement::Acknowledge;
     }
     if outcome.transient {
-        return Settlement::Retry {
-            reason: outcome.error_summary(),
-        };
+        return Settlement::retry(outcome.error_summary());
     }
     let phases: Vec<&str> = outcome.errors.keys().map(|phase| phase.as_str()).collect();
     tracing::warn!(failed_phases = ?phases, "event handler failed (acked)");
@@ -295,11 +287,6 @@ mod tests {
             .insert(crate::outcome::Phase::Resources, "x".to_owned());
         assert_eq!(settle(&outcome), Settlement::Acknowledge);
         outcome.transient = true;
-        assert_eq!(
-            settle(&outcome),
-            Settlement::Retry {
-                reason: "resources: x".to_owned()
-            }
-        );
+        assert_eq!(settle(&outcome), Settlement::retry("resources: x"));
     }
 }

@@ -72,6 +72,7 @@ impl Consumer {
             }
         };
         let attempt = taken.attempt();
+        self.metrics.delivered(topic, &envelope, attempt);
         let started = Instant::now();
         let outcome = subscribe::handle(&*self.handler, Delivery { envelope, attempt }).await;
         self.metrics.handled(topic, started.elapsed());
@@ -81,8 +82,8 @@ impl Consumer {
         match outcome {
             Outcome::Acknowledge => taken.acknowledge(),
             Outcome::DeadLetter { reason } => self.bury(taken, attempt, reason),
-            Outcome::Retry { reason } => {
-                if let Some(delay) = self.redelivery.delay_after(attempt) {
+            Outcome::Retry { reason, after } => {
+                if let Some(delay) = self.redelivery.delay_or(attempt, after) {
                     taken.retry_after(delay);
                 } else {
                     let reason = format!("given up after {attempt} deliveries: {reason}");
@@ -100,6 +101,8 @@ impl Consumer {
             reason,
             "an event became a dead letter"
         );
-        taken.bury(attempts, reason);
+        let (topic, id) = (self.queue.topic(), self.queue.subscription_id());
+        self.metrics.buried(topic, id);
+        taken.bury(attempts, reason, self.metrics.now());
     }
 }

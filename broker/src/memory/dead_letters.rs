@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::MemoryBroker;
 use super::queue::{NotRevived, Queue};
-use crate::{DeadLetter, DeadLetterError, DeadLetters};
+use crate::{DeadLetter, DeadLetterError, DeadLetters, SubscriptionDepth};
 
 impl MemoryBroker {
     fn existing(&self, topic: &str, subscription_id: &str) -> Result<Arc<Queue>, DeadLetterError> {
@@ -39,7 +39,10 @@ impl DeadLetters for MemoryBroker {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, DeadLetterError> {
         let queue = self.existing(topic, subscription_id)?;
-        Ok(queue.dead_letters(|letters| letters.iter().take(limit).cloned().collect()))
+        Ok(queue.dead_letters(|letters| {
+            let letters = letters.iter().take(limit);
+            letters.map(|dead| dead.letter.clone()).collect()
+        }))
     }
 
     async fn inspect(
@@ -53,8 +56,8 @@ impl DeadLetters for MemoryBroker {
             .dead_letters(|letters| {
                 letters
                     .iter()
-                    .find(|letter| letter.dead_letter_id == dead_letter_id)
-                    .cloned()
+                    .find(|dead| dead.letter.dead_letter_id == dead_letter_id)
+                    .map(|dead| dead.letter.clone())
             })
             .ok_or_else(|| unknown(subscription_id, dead_letter_id))
     }
@@ -78,6 +81,14 @@ impl DeadLetters for MemoryBroker {
 
     async fn purge(&self, topic: &str, subscription_id: &str) -> Result<usize, DeadLetterError> {
         let queue = self.existing(topic, subscription_id)?;
-        Ok(queue.dead_letters(|letters| letters.drain(..).count()))
+        Ok(queue.purge())
+    }
+
+    async fn depth(
+        &self,
+        topic: &str,
+        subscription_id: &str,
+    ) -> Result<SubscriptionDepth, DeadLetterError> {
+        Ok(self.existing(topic, subscription_id)?.depth())
     }
 }

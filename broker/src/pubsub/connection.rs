@@ -11,7 +11,7 @@ use google_cloud_auth::credentials::{self, Credentials, anonymous};
 use google_cloud_gax::exponential_backoff::ExponentialBackoffBuilder;
 use google_cloud_gax::retry_policy::{NeverRetry, RetryPolicyExt as _};
 use google_cloud_pubsub::client::{
-    BasePublisher, Publisher, Subscriber, SubscriptionAdmin, TopicAdmin,
+    BasePublisher, Publisher, SchemaService, Subscriber, SubscriptionAdmin, TopicAdmin,
 };
 use google_cloud_pubsub::retry_policy::RetryableErrors;
 
@@ -29,6 +29,8 @@ pub(super) struct Clients {
     pub(super) topics: TopicAdmin,
     pub(super) subscriptions: SubscriptionAdmin,
     pub(super) subscriber: Subscriber,
+    /// Asked about permissions, which it tells of topics and subscriptions as well.
+    pub(super) permissions: SchemaService,
     publisher: BasePublisher,
     /// By full name of the topic; each has a task that makes batches.
     publishers: Mutex<HashMap<String, Publisher>>,
@@ -146,6 +148,11 @@ async fn clients(
             .await
             .map_err(unusable)?,
         subscriptions: connected!(SubscriptionAdmin::builder(), endpoint, credentials)
+            .with_retry_policy(NeverRetry)
+            .build()
+            .await
+            .map_err(unusable)?,
+        permissions: connected!(SchemaService::builder(), endpoint, credentials)
             .with_retry_policy(NeverRetry)
             .build()
             .await

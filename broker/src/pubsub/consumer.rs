@@ -1,6 +1,7 @@
 //! Runs a handler on the events of one subscription.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use google_cloud_pubsub::model::Message;
 use google_cloud_pubsub::subscriber::MessageStream;
 use google_cloud_pubsub::subscriber::handler::Handler as Lease;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::{Held, Worker};
@@ -29,6 +30,9 @@ const RESERVE: usize = 100;
 /// Streams that a consumer has at most. It takes a further one when all places of the others are taken by
 /// events that came back early and wait for their delay, so that they do not keep others out.
 const MOST_STREAMS: usize = 100;
+
+/// Events that are taken from the streams in one go.
+const AT_ONCE: usize = 64;
 
 /// How long a stream may be silent before the service is asked whether it is there. With the pause below, a
 /// consumer is back some two seconds after the service is.
@@ -173,8 +177,11 @@ impl Consumer {
 
     /// Receives, and keeps the workers busy.
     async fn pump(&mut self, shutdown: &CancellationToken) -> End {
+        let mut received = Vec::with_capacity(AT_ONCE);
+        let mut silence = std::pin::pin!(sleep(SILENCE));
+        let mut heard = Instant::now();
         loop {
-            self.start_work();
+            self.start_work().await;
             self.adjust_streams();
             let has_room = self.held() < self.limit() * self.streams.len();
             tokio::select! {
@@ -186,20 +193,37 @@ impl Consumer {
                     }
                 }
                 Some(held) = self.early.next() => self.ready.push_back(held),
-                next = timeout(SILENCE, self.streams.next()), if has_room => match next {
-                    Ok(Some(Ok((message, lease)))) => self.take(message, lease),
-                    Ok(Some(Err(answer))) => {
-                        let name = &self.worker.place.subscription;
-                        return End::Failed(PubSubError::of(Operation::Receive, name, answer));
+                count = self.streams.next_many(&mut received, AT_ONCE), if has_room => {
+                    heard = Instant::now();
+                    if count == 0 {
+                        return End::Unreachable;
                     }
-                    Ok(None) => return End::Unreachable,
-                    Err(_) => if let Some(Err(error)) =
-                        shutdown.run_until_cancelled(self.shared().probe()).await
+                    for next in received.drain(..) {
+                        match next {
+                            Ok((message, lease)) => self.take(message, lease),
+                            Err(answer) => {
+                                let name = &self.worker.place.subscription;
+                                let error = PubSubError::of(Operation::Receive, name, answer);
+                                return End::Failed(error);
+                            }
+                        }
+                    }
+                }
+                // Moved on only when it has passed, because that is cheaper than with every event.
+                () = &mut silence => {
+                    if has_room
+                        && heard.elapsed() >= SILENCE
+                        && let Some(Err(error)) =
+                            shutdown.run_until_cancelled(self.shared().probe()).await
                     {
                         log(&self.subscription, &error);
                         return End::Unreachable;
-                    },
-                },
+                    }
+                    if !has_room || heard.elapsed() >= SILENCE {
+                        heard = Instant::now();
+                    }
+                    silence.as_mut().reset(heard + SILENCE);
+                }
             }
         }
     }
@@ -248,12 +272,17 @@ impl Consumer {
         }
     }
 
-    fn start_work(&mut self) {
+    /// Begins as many events as may be in work. One whose handler needs to wait for nothing is done here, which
+    /// spares it a task.
+    async fn start_work(&mut self) {
         while self.working.len() < self.subscription.parallelism.get() {
             let Some(held) = self.ready.pop_front() else {
                 return;
             };
-            self.working.spawn(self.worker.clone().work(held));
+            let mut work = self.worker.clone().work(held).boxed();
+            if futures::poll!(&mut work).is_pending() {
+                self.working.spawn(work);
+            }
         }
     }
 
@@ -263,11 +292,10 @@ impl Consumer {
 
     /// Unsettled events that one stream may hold.
     fn limit(&self) -> usize {
-        let parallelism = self.subscription.parallelism.get();
-        self.shared()
-            .options
-            .max_outstanding_messages
-            .map_or(parallelism + RESERVE, |limit| limit.get().max(parallelism))
+        let configured = self.shared().options.max_outstanding_messages;
+        self.subscription
+            .prefetch_or(configured.map(NonZeroUsize::get))
+            .unwrap_or(self.subscription.parallelism.get() + RESERVE)
     }
 
     fn shared(&self) -> &Shared {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::DateTime;
 use google_cloud_pubsub::model::Message;
 use google_cloud_pubsub::subscriber::handler::Handler as Lease;
 use tokio::time::{sleep, timeout};
@@ -11,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::error::Operation;
 use super::topology::Place;
 use super::{PubSubBroker, PubSubError, message};
-use crate::{DeadLetter, DeadLetterError, DeadLetters};
+use crate::{DeadLetter, DeadLetterError, DeadLetters, SubscriptionDepth};
 
 /// Why it was given up.
 const REASON: &str = "hyperfleet_dead_letter_reason";
@@ -276,6 +277,25 @@ impl DeadLetters for PubSubBroker {
                 return Ok(purged);
             }
         }
+    }
+
+    /// Takes them for a moment, because Pub/Sub does not count them.
+    async fn depth(
+        &self,
+        topic: &str,
+        subscription_id: &str,
+    ) -> Result<SubscriptionDepth, DeadLetterError> {
+        let place = self.keeper(topic, subscription_id).await?;
+        self.look_at(&place, subscription_id, async |held| SubscriptionDepth {
+            waiting: None,
+            dead_letters: u64::try_from(held.len()).unwrap_or(u64::MAX),
+            oldest_dead_letter: held.first().and_then(|held| {
+                let time = held.message.publish_time?;
+                let nanoseconds = u32::try_from(time.nanos()).ok()?;
+                DateTime::from_timestamp(time.seconds(), nanoseconds)
+            }),
+        })
+        .await
     }
 }
 

@@ -81,6 +81,9 @@ impl Worker {
             }
         };
         let attempt = held.attempt;
+        self.broker
+            .metrics
+            .delivered(&self.topic, &envelope, attempt);
         let started = Instant::now();
         let outcome = subscribe::handle(&*self.handler, Delivery { envelope, attempt }).await;
         self.broker.metrics.handled(&self.topic, started.elapsed());
@@ -90,8 +93,8 @@ impl Worker {
         match outcome {
             Outcome::Acknowledge => self.acknowledge(held),
             Outcome::DeadLetter { reason } => self.bury(held, attempt, &reason).await,
-            Outcome::Retry { reason } => {
-                if let Some(delay) = self.delay_after(attempt) {
+            Outcome::Retry { reason, after } => {
+                if let Some(delay) = self.delay_or(attempt, after) {
                     self.give_back(held, delay);
                 } else {
                     let reason = format!("given up after {attempt} deliveries: {reason}");
@@ -103,12 +106,12 @@ impl Worker {
 
     /// The delay before the next delivery; nothing when this was the last one, here or at Pub/Sub, which
     /// would not keep the reason.
-    fn delay_after(&self, attempt: u32) -> Option<Duration> {
+    fn delay_or(&self, attempt: u32, own: Option<Duration>) -> Option<Duration> {
         let is_last = self
             .place
             .maximum_attempts
             .is_some_and(|maximum| attempt >= maximum);
-        self.redelivery.delay_after(attempt).filter(|_| !is_last)
+        self.redelivery.delay_or(attempt, own).filter(|_| !is_last)
     }
 
     fn acknowledge(&self, held: Held) {
@@ -139,6 +142,8 @@ impl Worker {
         let shared = &self.broker.shared;
         match shared.send(&self.place.dead_letter_topic, dead).await {
             Ok(()) => {
+                let metrics = &self.broker.metrics;
+                metrics.buried(&self.topic, &self.subscription_id);
                 tracing::warn!(
                     topic = self.topic,
                     subscription_id = self.subscription_id,

@@ -63,6 +63,17 @@ pub enum PubSubError {
         /// How long.
         waited: Duration,
     },
+    /// The service does not take this, however often: an event that is too large, a name that is not allowed.
+    #[error("Pub/Sub takes no such thing, asked to {operation} {resource}")]
+    Invalid {
+        /// What was tried.
+        operation: Operation,
+        /// Full name of the topic or subscription.
+        resource: String,
+        /// What the service answered.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Anything else that the service or the network answered.
     #[error("could not {operation} {resource}")]
     Failed {
@@ -152,6 +163,11 @@ impl PubSubError {
                 resource,
                 topic: None,
             },
+            Some(Code::InvalidArgument) => Self::Invalid {
+                operation,
+                resource,
+                source: answer.into(),
+            },
             _ => Self::Failed {
                 operation,
                 resource,
@@ -164,7 +180,10 @@ impl PubSubError {
     pub fn is_permanent(&self) -> bool {
         matches!(
             self,
-            Self::PermissionDenied { .. } | Self::Missing { .. } | Self::OtherTopic { .. }
+            Self::PermissionDenied { .. }
+                | Self::Missing { .. }
+                | Self::OtherTopic { .. }
+                | Self::Invalid { .. }
         )
     }
 }
@@ -248,5 +267,7 @@ mod tests {
         let broken = PubSubError::of(Operation::Publish, "r", answer(Code::Unavailable));
         assert!(matches!(broken, PubSubError::Failed { .. }), "{broken}");
         assert!(!broken.is_permanent());
+        let senseless = PubSubError::of(Operation::Publish, "r", answer(Code::InvalidArgument));
+        assert!(senseless.is_permanent(), "{senseless}");
     }
 }

@@ -6,6 +6,7 @@
 //! waits; and which events were settled here, so that they are not handled again.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ const SETTLED_FOR: Duration = Duration::from_mins(10);
 #[derive(Debug, Default)]
 pub(super) struct History {
     notes: Mutex<Notes>,
+    fingerprints: (RandomState, RandomState),
 }
 
 #[derive(Debug, Default)]
@@ -33,8 +35,9 @@ struct Notes {
     order: VecDeque<Key>,
 }
 
-/// Subscription, message id, and when it was published: an emulator that was restarted gives ids again.
-type Key = (String, String, Option<(i64, i32)>);
+/// A fingerprint of subscription, message id, and when it was published: an emulator that was restarted gives ids
+/// again. Two of 64 bits each, by different keys, so that no two events are ever taken for one.
+type Key = (u64, u64);
 
 /// What is known about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +68,7 @@ impl History {
     ) {
         let due = Instant::now() + delay;
         self.note(
-            key(subscription, message),
+            self.key(subscription, message),
             Known::Failed(Failed { due, attempts }),
         );
     }
@@ -73,12 +76,13 @@ impl History {
     /// Notes that an event was acknowledged.
     pub(super) fn settled(&self, subscription: &str, message: &Message) {
         let now = Instant::now();
-        self.note(key(subscription, message), Known::Settled(now));
+        self.note(self.key(subscription, message), Known::Settled(now));
     }
 
     /// What is known about an event.
     pub(super) fn of(&self, subscription: &str, message: &Message) -> Option<Known> {
-        let known = self.notes().known.get(&key(subscription, message)).copied();
+        let key = self.key(subscription, message);
+        let known = self.notes().known.get(&key).copied();
         known.filter(|known| match known {
             Known::Failed(_) => true,
             Known::Settled(at) => at.elapsed() < SETTLED_FOR,
@@ -87,7 +91,7 @@ impl History {
 
     fn note(&self, key: Key, known: Known) {
         let mut notes = self.notes();
-        if notes.known.insert(key.clone(), known).is_some() {
+        if notes.known.insert(key, known).is_some() {
             return;
         }
         notes.order.push_back(key);
@@ -98,19 +102,17 @@ impl History {
         }
     }
 
+    fn key(&self, subscription: &str, message: &Message) -> Key {
+        let time = message.publish_time;
+        let time = time.map(|time| (time.seconds(), time.nanos()));
+        let event = (subscription, message.message_id.as_str(), time);
+        let (one, other) = &self.fingerprints;
+        (one.hash_one(event), other.hash_one(event))
+    }
+
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn key(subscription: &str, message: &Message) -> Key {
-    (
-        subscription.to_owned(),
-        message.message_id.clone(),
-        message
-            .publish_time
-            .map(|time| (time.seconds(), time.nanos())),
-    )
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use tokio::time::{Instant, timeout};
 
 use super::error::Operation;
 use super::{PubSubBroker, PubSubError, Shared, message};
-use crate::metrics::ErrorType;
 use crate::{Envelope, PublishError, Publisher};
 
 /// For how long a topic that had subscriptions is taken to have them still.
@@ -112,16 +111,37 @@ impl Shared {
     }
 }
 
+/// A right that is missing, a topic that does not exist: trying again does not help before somebody acts.
+///
+/// A topic that may be created will be, by the next publish.
+fn unconfirmed(topic: &str, error: PubSubError, creates: bool) -> PublishError {
+    let topic = topic.to_owned();
+    let will_be_created = creates && matches!(error, PubSubError::Missing { .. });
+    let is_permanent = error.is_permanent() && !will_be_created;
+    let source = error.into();
+    if is_permanent {
+        PublishError::Refused { topic, source }
+    } else {
+        PublishError::Unconfirmed { topic, source }
+    }
+}
+
 impl PubSubBroker {
-    async fn publish_message(&self, topic: &str, message: Message) -> Result<(), PublishError> {
+    async fn publish_confirmed(&self, topic: &str, message: Message) -> Result<(), PublishError> {
         if topic.is_empty() {
             return Err(PublishError::EmptyTopic);
         }
-        let unconfirmed = |error: PubSubError| PublishError::Unconfirmed {
-            topic: topic.to_owned(),
-            source: error.into(),
-        };
+        let creates = self.shared.options.create_topic_if_missing;
+        let unconfirmed = |error| unconfirmed(topic, error, creates);
         let name = self.shared.options.topic(topic);
+        if message.data.is_empty() && message.attributes.is_empty() {
+            // As the service does, which emulators do not.
+            return Err(unconfirmed(PubSubError::Invalid {
+                operation: Operation::Publish,
+                resource: name,
+                source: "a message needs a body or an attribute".into(),
+            }));
+        }
         if !self.shared.is_routable(&name).await.map_err(unconfirmed)? {
             return Err(PublishError::Unroutable {
                 topic: topic.to_owned(),
@@ -140,21 +160,25 @@ impl PubSubBroker {
         topic: &str,
         message: Message,
     ) -> Result<(), PublishError> {
-        let published = self.publish_message(topic, message).await;
-        match &published {
-            Ok(()) => self.metrics.published(topic),
-            Err(_) => self.metrics.failed(topic, ErrorType::Publish),
-        }
+        let publishing = self.metrics.publishing(topic);
+        let published = self.publish_confirmed(topic, message).await;
+        publishing.ended(&published);
         published
     }
 
-    /// Publishes a body as it stands, whether or not it is an event.
+    /// Publishes a message as it stands, with these attributes, whether or not it is an event.
     ///
     /// # Errors
     /// As [`Publisher::publish`].
-    pub async fn publish_body(&self, topic: &str, body: Vec<u8>) -> Result<(), PublishError> {
-        self.publish_counted(topic, Message::new().set_data(body))
-            .await
+    pub async fn publish_message(
+        &self,
+        topic: &str,
+        attributes: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<(), PublishError> {
+        let message = Message::new().set_data(body);
+        let message = message.set_attributes(attributes.iter().copied());
+        self.publish_counted(topic, message).await
     }
 }
 
@@ -168,13 +192,8 @@ impl Publisher for PubSubBroker {
     /// Healthy when the service answers for this account, be it that the topic asked after does not exist or
     /// that publishers may not ask.
     async fn check(&self) -> Result<(), PublishError> {
-        self.shared
-            .probe()
-            .await
-            .map_err(|error| PublishError::Unconfirmed {
-                topic: PROBE_TOPIC.to_owned(),
-                source: error.into(),
-            })
+        let probed = self.shared.probe().await;
+        probed.map_err(|error| unconfirmed(PROBE_TOPIC, error, false))
     }
 }
 

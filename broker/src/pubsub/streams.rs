@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Messages between the streams and their consumer. They count as held at Pub/Sub.
-const READ_AHEAD: usize = 32;
+const READ_AHEAD: usize = 64;
 
 /// What a stream gives; an error is its last.
 pub(super) type Received = google_cloud_pubsub::Result<(Message, Lease)>;
@@ -47,9 +47,10 @@ impl Streams {
         self.open.push((reader, token));
     }
 
-    /// What comes next over any of them. Safe to cancel.
-    pub(super) async fn next(&mut self) -> Option<Received> {
-        self.received.recv().await
+    /// Adds what comes next over any of them, at most `limit`, and tells how many there were; none when nothing
+    /// will come any more. Safe to cancel.
+    pub(super) async fn next_many(&mut self, into: &mut Vec<Received>, limit: usize) -> usize {
+        self.received.recv_many(into, limit).await
     }
 
     /// Closes all but `kept` of them; what came over them can still be answered.

@@ -168,7 +168,7 @@ impl Shared {
     }
 
     /// A subscription as the service has it.
-    async fn look_at(&self, name: &str) -> Result<model::Subscription, PubSubError> {
+    pub(super) async fn look_at(&self, name: &str) -> Result<model::Subscription, PubSubError> {
         let subscriptions = &self.connection.clients().subscriptions;
         let look = subscriptions
             .get_subscription()

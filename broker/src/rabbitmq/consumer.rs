@@ -1,6 +1,5 @@
 //! Runs a handler on the events of one subscription.
 
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,8 +130,13 @@ async fn open(shared: &Shared, subscription: &Subscription) -> Result<Open, Rabb
     let queues = topology::declare(&link, &shared.options, subscription).await?;
     let channel = link.channel().await?;
     let failed = |source| failed("deliver events of queue", &queues.work, source);
-    let parallelism = u16::try_from(subscription.parallelism.get()).unwrap_or(u16::MAX);
-    let prefetch = shared.options.prefetch.map_or(parallelism, NonZeroU16::get);
+    let configured = shared
+        .options
+        .prefetch
+        .map(|prefetch| prefetch.get().into());
+    let parallelism = subscription.parallelism.get();
+    let prefetch = subscription.prefetch_or(configured).unwrap_or(parallelism);
+    let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX);
     let bound = channel.basic_qos(prefetch, BasicQosOptions::default());
     bound.await.map_err(failed)?;
     let consumer = channel.basic_consume(

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicAckOptions, BasicGetOptions, QueuePurgeOptions};
 use lapin::{BasicProperties, Channel};
@@ -15,12 +16,13 @@ use tokio::time::{Instant, sleep};
 use super::link::{failed, short};
 use super::topology::{Queues, depth};
 use super::{RabbitMqBroker, RabbitMqError, message};
-use crate::{DeadLetter, DeadLetterError, DeadLetters};
+use crate::{DeadLetter, DeadLetterError, DeadLetters, SubscriptionDepth};
 
 const REASON: &str = "hyperfleet_dead_letter_reason";
 const ATTEMPTS: &str = "hyperfleet_dead_letter_attempts";
 const SUBSCRIPTION: &str = "hyperfleet_dead_letter_subscription";
 const TOPIC: &str = "hyperfleet_dead_letter_topic";
+const SINCE: &str = "hyperfleet_dead_letter_time";
 
 /// Where the server itself tells why and how often it passed a message on.
 const DEATHS: &str = "x-death";
@@ -45,6 +47,7 @@ pub(super) fn properties(
     subscription_id: &str,
     attempts: u32,
     reason: &str,
+    since: Option<DateTime<Utc>>,
 ) -> BasicProperties {
     let mut headers = message::original_headers(event);
     let end = reason.floor_char_boundary(LONGEST_REASON);
@@ -55,6 +58,9 @@ pub(super) fn properties(
         (TOPIC, topic),
     ] {
         headers.insert(name.to_owned(), value.to_owned());
+    }
+    if let Some(since) = since {
+        headers.insert(SINCE.to_owned(), since.to_rfc3339());
     }
     message::persistent(Some(&headers))
 }
@@ -87,6 +93,13 @@ fn letter(message: &Message, topic: &str, subscription_id: &str) -> DeadLetter {
         reason,
         attempts: attempts.or(returns).unwrap_or_default(),
     }
+}
+
+/// Since when a message is a dead letter, if whoever made it one wrote it down.
+fn since(message: &Message) -> Option<DateTime<Utc>> {
+    let headers = message::headers(message);
+    let time = DateTime::parse_from_rfc3339(headers.get(SINCE)?).ok()?;
+    Some(time.with_timezone(&Utc))
 }
 
 /// A channel whose end gives back what was taken through it.
@@ -211,12 +224,14 @@ impl DeadLetters for RabbitMqBroker {
         let mut letters = Vec::new();
         while letters.len() < limit {
             match look.next_or_late(PAUSE).await? {
-                Some((_, letter)) => letters.push(letter),
+                Some((message, letter)) => letters.push((since(&message), letter)),
                 None => break,
             }
         }
         look.end().await;
-        Ok(letters)
+        // One that came back late, because somebody looked at it just before, is behind younger ones.
+        letters.sort_by_key(|(since, _)| *since);
+        Ok(letters.into_iter().map(|(_, letter)| letter).collect())
     }
 
     async fn inspect(
@@ -260,5 +275,28 @@ impl DeadLetters for RabbitMqBroker {
             .map_err(|source| unavailable(failed("purge queue", queue, source)))?;
         look.end().await;
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    /// Takes the oldest dead letter for a moment, because the server does not tell its age.
+    async fn depth(
+        &self,
+        topic: &str,
+        subscription_id: &str,
+    ) -> Result<SubscriptionDepth, DeadLetterError> {
+        let mut look = self.look(topic, subscription_id).await?;
+        let ready = async |queue: &str| depth(&look.channel, queue).await.map_err(unavailable);
+        let waiting = ready(&look.queues.work).await?;
+        let dead_letters = ready(&look.queues.dead_letters).await?;
+        let oldest = if dead_letters > 0 {
+            look.next().await?
+        } else {
+            None
+        };
+        look.end().await;
+        Ok(SubscriptionDepth {
+            waiting: Some(waiting.into()),
+            dead_letters: dead_letters.into(),
+            oldest_dead_letter: oldest.and_then(|(message, _)| since(&message)),
+        })
     }
 }

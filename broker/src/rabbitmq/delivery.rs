@@ -50,6 +50,9 @@ impl Worker {
             }
         };
         let attempt = message::attempt(&message);
+        self.broker
+            .metrics
+            .delivered(&self.topic, &envelope, attempt);
         let started = Instant::now();
         let outcome = subscribe::handle(&*self.handler, Delivery { envelope, attempt }).await;
         self.broker.metrics.handled(&self.topic, started.elapsed());
@@ -61,8 +64,8 @@ impl Worker {
             Outcome::DeadLetter { reason } => {
                 self.bury(&session, &message, attempt, &reason).await;
             }
-            Outcome::Retry { reason } => {
-                if let Some(delay) = self.redelivery.delay_after(attempt) {
+            Outcome::Retry { reason, after } => {
+                if let Some(delay) = self.redelivery.delay_or(attempt, after) {
                     self.retry(&session, &message, attempt, delay).await;
                 } else {
                     let reason = format!("given up after {attempt} deliveries: {reason}");
@@ -78,7 +81,7 @@ impl Worker {
         let moved = async {
             let work = &session.queues.work;
             let queue = declare_retry(&session.link, options, work, delay).await?;
-            let properties = message::to_retry(message, attempt);
+            let properties = message::to_retry(message, attempt, delay);
             self.copy(session, &queue, message, properties).await
         };
         let moved = self.within_deadline(moved).await;
@@ -93,11 +96,14 @@ impl Worker {
             &self.subscription_id,
             attempts,
             reason,
+            self.broker.metrics.now(),
         );
         let queue = &session.queues.dead_letters;
         let moved = self.copy(session, queue, message, properties);
         let moved = self.within_deadline(moved).await;
         if moved.is_ok() {
+            let metrics = &self.broker.metrics;
+            metrics.buried(&self.topic, &self.subscription_id);
             tracing::warn!(
                 topic = self.topic,
                 subscription_id = self.subscription_id,

@@ -20,6 +20,18 @@ pub enum RabbitMqError {
         #[source]
         source: lapin::Error,
     },
+    /// No connection to the server, as an attempt a moment ago has shown.
+    #[error(transparent)]
+    Away(std::sync::Arc<RabbitMqError>),
+    /// The certificates of who signs the server's cannot be read.
+    #[error("cannot read certificates from {}", file.display())]
+    Certificates {
+        /// The file that was named.
+        file: std::path::PathBuf,
+        /// What the system reported.
+        #[source]
+        source: std::io::Error,
+    },
     /// The server refused something.
     #[error("RabbitMQ did not {operation} {name:?}{}", hint(source))]
     Failed {
@@ -91,6 +103,7 @@ impl RabbitMqError {
     fn lapin(&self) -> Option<&lapin::Error> {
         match self {
             Self::Connect { source, .. } | Self::Failed { source, .. } => Some(source),
+            Self::Away(error) => error.lapin(),
             _ => None,
         }
     }
@@ -103,6 +116,11 @@ impl RabbitMqError {
     /// Something does not exist.
     pub(super) fn is_missing(&self) -> bool {
         self.lapin().and_then(soft) == Some(&AMQPSoftError::NOTFOUND)
+    }
+
+    /// The user lacks a permission.
+    pub(super) fn is_denied(&self) -> bool {
+        self.lapin().and_then(soft) == Some(&AMQPSoftError::ACCESSREFUSED)
     }
 
     /// Whether trying again cannot help before somebody changes the configuration or the server.

@@ -8,9 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
-use tokio::time::timeout;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
+    DefaultConnectionBuilder,
+};
+use tokio::time::{Instant, timeout};
 
 use super::{RabbitMqError, RabbitMqOptions, Shared};
 
@@ -19,6 +23,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long an orderly end may take; the server notices a disorderly one too.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Between two attempts to connect for publishing.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Exists on every server.
 const PROBE_EXCHANGE: &str = "amq.topic";
@@ -32,6 +39,15 @@ pub(super) enum Sent {
     Unroutable,
 }
 
+/// What publishers use.
+#[derive(Debug, Default)]
+pub(super) struct Publishing {
+    /// Absent until the first publish and after a failure.
+    link: Option<Arc<Link>>,
+    /// When connecting failed last, and why.
+    failure: Option<(Instant, Arc<RabbitMqError>)>,
+}
+
 #[derive(Debug)]
 pub(super) struct Link {
     connection: Connection,
@@ -42,12 +58,27 @@ pub(super) struct Link {
 impl Link {
     pub(super) async fn open(options: &RabbitMqOptions) -> Result<Self, RabbitMqError> {
         let properties = ConnectionProperties::default().with_connection_name("hyperfleet".into());
-        let connecting = Connection::connect_uri(options.uri.clone(), properties);
-        let connection = match timeout(CONNECT_DEADLINE, connecting).await {
-            Ok(connected) => connected.map_err(|source| RabbitMqError::Connect {
-                address: options.address(),
+        let unconnected = |source| RabbitMqError::Connect {
+            address: options.address(),
+            source,
+        };
+        let mut builder = DefaultConnectionBuilder::new().map_err(unconnected)?;
+        builder = builder
+            .with_uri(options.uri.clone())
+            .with_properties(properties);
+        if let Some(file) = &options.ca_file {
+            let signers = tokio::fs::read_to_string(file).await;
+            let signers = signers.map_err(|source| RabbitMqError::Certificates {
+                file: file.clone(),
                 source,
-            })?,
+            })?;
+            builder = builder.with_tls_config(OwnedTLSConfig {
+                identity: None,
+                cert_chain: Some(signers),
+            });
+        }
+        let connection = match timeout(CONNECT_DEADLINE, builder.connect()).await {
+            Ok(connected) => connected.map_err(unconnected)?,
             Err(_) => {
                 return Err(RabbitMqError::Deadline {
                     address: options.address(),
@@ -160,19 +191,38 @@ impl Link {
 
 impl Shared {
     /// The connection that publishes, made anew when it failed.
+    ///
+    /// While the server is away, one attempt speaks for all publishes of the next moment: a fleet's worth of
+    /// attempts would cost more than the publishes.
     pub(super) async fn link(&self) -> Result<Arc<Link>, RabbitMqError> {
-        let mut current = self.link.lock().await;
-        if let Some(link) = current.as_ref().filter(|link| link.is_usable()) {
+        let mut publishing = self.publishing.lock().await;
+        let open = publishing.link.as_ref();
+        if let Some(link) = open.filter(|link| link.is_usable()) {
             return Ok(Arc::clone(link));
         }
-        let link = Arc::new(Link::open(&self.options).await?);
-        *current = Some(Arc::clone(&link));
-        Ok(link)
+        if let Some((at, failure)) = &publishing.failure
+            && at.elapsed() < PAUSE
+        {
+            return Err(RabbitMqError::Away(Arc::clone(failure)));
+        }
+        match Link::open(&self.options).await {
+            Ok(link) => {
+                let link = Arc::new(link);
+                publishing.link = Some(Arc::clone(&link));
+                publishing.failure = None;
+                Ok(link)
+            }
+            Err(error) => {
+                let failure = Arc::new(error);
+                publishing.failure = Some((Instant::now(), Arc::clone(&failure)));
+                Err(RabbitMqError::Away(failure))
+            }
+        }
     }
 
     /// Gives up the connection that publishes: it does not answer.
     pub(super) async fn forget_link(&self) {
-        self.link.lock().await.take();
+        self.publishing.lock().await.link = None;
     }
 }
 

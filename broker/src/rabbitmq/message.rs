@@ -5,6 +5,7 @@
 //! Events in binary mode are understood too.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -85,11 +86,12 @@ pub(super) fn original_headers(delivery: &Delivery) -> Headers {
     headers
 }
 
-/// The properties of an event that is to be delivered again after this many deliveries.
-pub(super) fn to_retry(delivery: &Delivery, attempts: u32) -> BasicProperties {
+/// The properties of an event that is to be delivered again, after this many deliveries and this delay.
+pub(super) fn to_retry(delivery: &Delivery, attempts: u32, delay: Duration) -> BasicProperties {
     let mut headers = original_headers(delivery);
     headers.insert(ATTEMPTS.to_owned(), attempts.to_string());
-    persistent(Some(&headers))
+    let milliseconds = delay.as_millis().max(1).to_string();
+    persistent(Some(&headers)).with_expiration(milliseconds.into())
 }
 
 /// Deliveries of an event, this one included.
@@ -181,8 +183,10 @@ mod tests {
         assert_eq!(attempt(&delivery(returned, true, &body)), 4);
         // And one that was retried after four deliveries
         let first = delivery(of_event(&cluster_event()), false, &body);
-        let retried = delivery(to_retry(&first, 4), false, &body);
+        let retried = delivery(to_retry(&first, 4, Duration::from_millis(70)), false, &body);
         assert_eq!(attempt(&retried), 5);
+        let expires = retried.properties.expiration().as_ref();
+        assert_eq!(expires.map(ShortString::as_str), Some("70"));
         // Then the retry keeps what came with the event
         assert_eq!(original_headers(&retried), original_headers(&first));
     }

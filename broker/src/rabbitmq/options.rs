@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ pub struct RabbitMqOptions {
     pub publish_deadline: Duration,
     /// How long a consumer that shuts down waits for its running handlers.
     pub drain_deadline: Duration,
+    /// File with the certificates, in PEM, of who signs the server's, where it is encrypted; read at each
+    /// connecting. Absent means those that the system trusts.
+    pub ca_file: Option<PathBuf>,
     /// Whether publishing to a topic without subscriptions succeeds, though nobody will receive the event.
     pub tolerate_no_subscription: bool,
 }
@@ -50,7 +54,7 @@ pub struct RabbitMqOptions {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this is not amqp[s]://[USER:PASSWORD@]HOST[:PORT][/VHOST], optionally with ?exchange_type=, queue_type=, \
-     tolerate_no_subscription=, prefetch= or heartbeat=: {reason}"
+     tolerate_no_subscription=, prefetch=, cacertfile= or heartbeat=: {reason}"
 )]
 pub struct InvalidRabbitMqUrl {
     reason: String,
@@ -91,6 +95,7 @@ impl RabbitMqOptions {
             publish_window: NonZeroUsize::MIN.saturating_add(999),
             publish_deadline: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
+            ca_file: None,
             tolerate_no_subscription: false,
         }
     }
@@ -98,9 +103,11 @@ impl RabbitMqOptions {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let wrong = |allowed: &str| format!("parameter {name} must be {allowed}, not {value:?}");
         match name {
-            "exchange_type" => self
-                .set_exchange_type(value)
-                .map_err(|()| wrong("one of direct, fanout, topic, headers"))?,
+            "exchange_type" => {
+                if !self.set_exchange_type(value) {
+                    return Err(wrong("one of direct, fanout, topic, headers"));
+                }
+            }
             "queue_type" => {
                 self.queue_type = match value {
                     "quorum" => QueueType::Quorum,
@@ -112,6 +119,8 @@ impl RabbitMqOptions {
                 self.tolerate_no_subscription =
                     value.parse().map_err(|_| wrong("true or false"))?;
             }
+            "cacertfile" if value.is_empty() => return Err(wrong("the name of a file")),
+            "cacertfile" => self.ca_file = Some(PathBuf::from(value)),
             "prefetch" => {
                 self.prefetch = Some(value.parse().map_err(|_| wrong("from 1 to 65535"))?);
             }
@@ -124,23 +133,21 @@ impl RabbitMqOptions {
         Ok(())
     }
 
-    /// Sets the type of the exchanges; nothing changes when there is no such type.
-    ///
-    /// # Errors
-    /// There is no such type.
-    pub(super) fn set_exchange_type(&mut self, name: &str) -> Result<(), ()> {
+    /// Chooses the type of exchanges: `direct`, `fanout`, `topic` or `headers`. Tells whether there is such a type.
+    #[must_use]
+    pub fn set_exchange_type(&mut self, name: &str) -> bool {
         self.exchange_type = match name {
             "direct" => ExchangeKind::Direct,
             "fanout" => ExchangeKind::Fanout,
             "topic" => ExchangeKind::Topic,
             "headers" => ExchangeKind::Headers,
-            _ => return Err(()),
+            _ => return false,
         };
-        Ok(())
+        true
     }
 
     /// The server, for people; without the password.
-    pub(super) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         let AMQPUri {
             scheme,
             authority,

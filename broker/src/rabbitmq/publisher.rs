@@ -8,7 +8,6 @@ use tokio::time::timeout;
 
 use super::link::Sent;
 use super::{RabbitMqBroker, RabbitMqError, Shared, message};
-use crate::metrics::ErrorType;
 use crate::{Envelope, PublishError, Publisher};
 
 /// How long a health check waits.
@@ -47,7 +46,7 @@ impl Shared {
 }
 
 impl RabbitMqBroker {
-    async fn publish_message(
+    async fn publish_confirmed(
         &self,
         topic: &str,
         body: &[u8],
@@ -80,21 +79,26 @@ impl RabbitMqBroker {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<(), PublishError> {
-        let published = self.publish_message(topic, body, properties).await;
-        match &published {
-            Ok(()) => self.metrics.published(topic),
-            Err(_) => self.metrics.failed(topic, ErrorType::Publish),
-        }
+        let publishing = self.metrics.publishing(topic);
+        let published = self.publish_confirmed(topic, body, properties).await;
+        publishing.ended(&published);
         published
     }
 
-    /// Publishes a body as it stands, whether or not it is an event.
+    /// Publishes a message as it stands, with these headers, whether or not it is an event.
     ///
     /// # Errors
     /// As [`Publisher::publish`].
-    pub async fn publish_body(&self, topic: &str, body: Vec<u8>) -> Result<(), PublishError> {
-        self.publish_counted(topic, &body, message::persistent(None))
-            .await
+    pub async fn publish_message(
+        &self,
+        topic: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<(), PublishError> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let headers: message::Headers = headers.iter().map(owned).collect();
+        let properties = message::persistent(Some(&headers).filter(|some| !some.is_empty()));
+        self.publish_counted(topic, &body, properties).await
     }
 }
 

@@ -25,6 +25,10 @@ const NO_DELIVERY_LIMIT: i64 = 2_147_483_647;
 /// How long a queue for retries outlives the last event that it may hold.
 const IDLE_RETRY_QUEUE: Duration = Duration::from_mins(1);
 
+/// The longest wait that can be asked for, in milliseconds: what the server takes for a queue's expiry, two to
+/// the 32nd, with room.
+const LONGEST_WAIT: u64 = 2_000_000_000;
+
 /// The queues of one subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Queues {
@@ -118,8 +122,8 @@ pub(super) async fn declare(
     let channel = link.channel().await?;
     declare_exchange(&channel, options, exchange).await?;
     declare_dead_letters(&channel, options, &queues.dead_letters).await?;
-    let arguments = work_arguments(options, &queues);
-    let channel = match declare_queue(&channel, &queues.work, arguments).await {
+    let declared = declare_work(&channel, options, &queues.work, &queues.dead_letters).await;
+    let channel = match declared {
         Ok(()) => channel,
         Err(error) if error.is_mismatch() => {
             tracing::warn!(
@@ -148,19 +152,27 @@ pub(super) async fn declare(
     Ok(queues)
 }
 
-fn work_arguments(options: &RabbitMqOptions, queues: &Queues) -> FieldTable {
-    match options.queue_type {
+/// The queue of events.
+pub(super) async fn declare_work(
+    channel: &Channel,
+    options: &RabbitMqOptions,
+    name: &str,
+    dead_letters: &str,
+) -> Result<(), RabbitMqError> {
+    let arguments = match options.queue_type {
         QueueType::Quorum => {
-            let mut table = passing_on_to(&queues.dead_letters, QueueType::Quorum);
+            let mut table = passing_on_to(dead_letters, QueueType::Quorum);
             table.insert("x-delivery-limit".into(), number(DELIVERY_LIMIT));
             table
         }
         // To the byte as peers declare it.
         QueueType::Classic => FieldTable::default(),
-    }
+    };
+    declare_queue(channel, name, arguments).await
 }
 
-async fn declare_dead_letters(
+/// The queue of dead letters.
+pub(super) async fn declare_dead_letters(
     channel: &Channel,
     options: &RabbitMqOptions,
     name: &str,
@@ -175,6 +187,27 @@ async fn declare_dead_letters(
     declare_queue(channel, name, arguments).await
 }
 
+/// The longest that events wait in the queue for a delay: the delay itself, rounded up to 1, 1.5, 2, 3, 5 or 7
+/// times a power of ten. Delays that handlers choose are many, and queues are to be few.
+///
+/// Each event has its own delay beside that, after which it leaves the queue once it is the first there. So it is
+/// late by at most the difference, and only behind one that waits for longer.
+fn longest_wait(delay: Duration) -> u64 {
+    let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    let milliseconds = milliseconds.clamp(1, LONGEST_WAIT);
+    let mut power = 1;
+    loop {
+        // Tenths, because of 1.5; a millisecond has no half.
+        for tenths in [10, 15, 20, 30, 50, 70] {
+            let step = tenths * power;
+            if step >= milliseconds * 10 && step % 10 == 0 {
+                return step / 10;
+            }
+        }
+        power *= 10;
+    }
+}
+
 /// The queue in which events wait for a delay, declared: that also prolongs its life, so that it never ends
 /// while it holds an event.
 pub(super) async fn declare_retry(
@@ -183,7 +216,7 @@ pub(super) async fn declare_retry(
     work: &str,
     delay: Duration,
 ) -> Result<String, RabbitMqError> {
-    let milliseconds = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX).max(1);
+    let milliseconds = i64::try_from(longest_wait(delay)).unwrap_or(i64::MAX);
     let idle = i64::try_from(IDLE_RETRY_QUEUE.as_millis()).unwrap_or(i64::MAX);
     let name = format!("{work}-retry-{milliseconds}");
     let mut arguments = passing_on_to(work, options.queue_type);
@@ -201,6 +234,25 @@ pub(super) async fn declare_retry(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn delays_share_few_queues_and_none_waits_much_longer_than_it_has_to() {
+        let wait = |milliseconds| longest_wait(Duration::from_millis(milliseconds));
+        assert_eq!([0, 1, 2, 4, 10, 11].map(wait), [1, 1, 2, 5, 10, 15]);
+        assert_eq!(
+            [1000, 1001, 7001, 60_000].map(wait),
+            [1000, 1500, 10_000, 70_000]
+        );
+        // And whatever is asked for has a queue
+        assert_eq!(longest_wait(Duration::MAX), 2_000_000_000);
+        let mut queues = std::collections::BTreeSet::new();
+        for milliseconds in 10..100_000 {
+            let longest = wait(milliseconds);
+            assert!(longest >= milliseconds && longest <= milliseconds * 5 / 3 + 1);
+            queues.insert(longest);
+        }
+        assert_eq!(queues.len(), 24 + 1);
+    }
 
     #[test]
     fn queues_have_the_names_that_peers_use() {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hyperfleet_broker::pubsub::{PubSubBroker, PubSubOptions};
 use hyperfleet_broker::{
-    DeadLetter, DeadLetterError, DeadLetters, Handler, PublishError, Publisher, SubscribeError,
-    Subscriber, Subscription,
+    BrokerMetrics, DeadLetter, DeadLetterError, DeadLetters, Handler, PublishError, Publisher,
+    SubscribeError, Subscriber, Subscription, SubscriptionDepth,
 };
 use hyperfleet_test_support::pubsub_project;
 use tokio_util::sync::CancellationToken;
 
-use crate::suite::Backend;
+use crate::rabbitmq_backend::NOBODY;
+use crate::suite::{Backend, Kind};
 
 /// The broker, with subscription ids that are long enough for Pub/Sub.
 #[derive(Clone)]
@@ -102,10 +103,22 @@ impl DeadLetters for Renaming {
     async fn purge(&self, topic: &str, subscription_id: &str) -> Result<usize, DeadLetterError> {
         self.0.purge(topic, &renamed(subscription_id)).await
     }
+
+    async fn depth(
+        &self,
+        topic: &str,
+        subscription_id: &str,
+    ) -> Result<SubscriptionDepth, DeadLetterError> {
+        self.0.depth(topic, &renamed(subscription_id)).await
+    }
 }
 
 #[async_trait]
 impl Backend for Renaming {
+    fn kind(&self) -> Kind {
+        Kind::PubSub
+    }
+
     fn publisher(&self) -> &dyn Publisher {
         &self.0
     }
@@ -118,7 +131,30 @@ impl Backend for Renaming {
         self
     }
 
-    async fn publish_body(&self, topic: &str, body: &[u8]) -> Result<(), PublishError> {
-        self.0.publish_body(topic, body.to_vec()).await
+    fn shared_dead_letters(&self) -> Arc<dyn DeadLetters> {
+        Arc::new(self.clone())
+    }
+
+    async fn publish_message(
+        &self,
+        topic: &str,
+        attributes: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<(), PublishError> {
+        let body = body.to_vec();
+        self.0.publish_message(topic, attributes, body).await
+    }
+
+    fn with_metrics(&self, metrics: BrokerMetrics) -> Box<dyn Backend> {
+        Box::new(Self(self.0.with_metrics(metrics)))
+    }
+
+    async fn unreachable(&self) -> Option<Box<dyn Backend>> {
+        let options = PubSubOptions {
+            emulator_host: Some(NOBODY.to_owned()),
+            ..PubSubOptions::new("nobody")
+        };
+        let broker = PubSubBroker::connect(options).await.unwrap();
+        Some(Box::new(Self(broker)))
     }
 }

@@ -39,9 +39,7 @@ async fn ten_among_ten_thousand_end_as_dead_letters_without_a_hot_loop() {
         let is_poison = id.starts_with("poison");
         *record.lock().unwrap().entry(id).or_default() += 1;
         if is_poison {
-            Outcome::Retry {
-                reason: "it does not parse".to_owned(),
-            }
+            Outcome::retry("it does not parse")
         } else {
             Outcome::Acknowledge
         }

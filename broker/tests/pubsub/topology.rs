@@ -229,9 +229,7 @@ async fn a_subscription_that_others_set_up_is_used_as_it_is() {
         if delivery.envelope.id == "good" {
             Outcome::Acknowledge
         } else {
-            Outcome::Retry {
-                reason: "not yet".to_owned(),
-            }
+            Outcome::retry("not yet")
         }
     })
     .await;

@@ -22,14 +22,14 @@ pub(crate) enum DlqCommand {
 /// Which subscription's dead letters.
 #[derive(Debug, Args)]
 pub(crate) struct DeadLettersOf {
-    /// Message broker, `amqp[s]://USER:PASSWORD@HOST[/VHOST]` or `pubsub://PROJECT`
+    /// Message broker, `amqp[s]://USER:PASSWORD@HOST[/VHOST]` or `pubsub://PROJECT`; default: the broker file
     #[arg(
         long,
         env = "HYPERFLEET_BROKER",
         hide_env_values = true,
         value_name = "URL"
     )]
-    pub(crate) broker: String,
+    pub(crate) broker: Option<String>,
     /// Topic that the subscription receives from
     #[arg(long, value_name = "TOPIC")]
     pub(crate) topic: String,

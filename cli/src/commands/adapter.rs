@@ -11,7 +11,7 @@ use crate::arguments::{
     AdapterConfigArguments, AdapterDryRunArguments, AdapterFiles, LintArguments,
     RunAdapterArguments, SchemaFile, TraceFormat,
 };
-use crate::control_plane::{AdapterServers, Broker, run_adapter};
+use crate::control_plane::{AdapterServers, Broker, BrokerChoice, run_adapter};
 use crate::environment;
 
 /// The configuration that the arguments name.
@@ -32,17 +32,13 @@ pub(crate) async fn run(
     mut config: Config,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let url = match arguments.broker {
-        Some(url) => url,
-        None => crate::broker_file::url(&environment::variables())?
-            .context("say which broker to subscribe at with --broker URL or BROKER_CONFIG_FILE")?,
-    };
-    if url.starts_with("memory:") {
+    let choice = BrokerChoice::required(arguments.broker.as_deref(), "subscribe at")?;
+    if choice.is_memory() {
         bail!(
             "the broker `memory:` lives inside one process; `hyperfleet dev` runs adapters with it"
         );
     }
-    let broker = Broker::connect(&url).await?;
+    let broker = Broker::open(&choice).await?;
     if let Some(path) = arguments.kubeconfig {
         config.adapter.kubernetes.kube_config_path = path.display().to_string();
     }
@@ -50,7 +46,8 @@ pub(crate) async fn run(
         health: arguments.health_listen,
         metrics: arguments.metrics_listen,
     };
-    run_adapter(config, &broker, &servers, shutdown).await
+    let parallelism = choice.parallelism();
+    run_adapter(config, &broker, parallelism, &servers, shutdown).await
 }
 
 /// The dry run that flags of `serve` ask for, if they do.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::arguments::{ConfigCommand, DumpArguments, OutputFormat};
 use crate::configuration::Configuration;
+use crate::control_plane::MEMORY;
 use crate::output;
 
 /// Reads the settings that the command asks about.
@@ -36,7 +37,8 @@ fn header(arguments: &DumpArguments, settings: &Settings) -> String {
         || "no file was read".to_owned(),
         |file| format!("read from {}", file.display()),
     );
-    let mut header = format!("# {file}\n# --broker {}\n", control_plane.broker);
+    let broker = control_plane.broker.as_deref().unwrap_or(MEMORY);
+    let mut header = format!("# {file}\n# --broker {broker}\n");
     for (flag, path) in [
         ("kubeconfig", &control_plane.kubeconfig),
         ("adapters", &control_plane.adapters),

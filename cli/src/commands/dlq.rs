@@ -11,7 +11,7 @@ use crate::arguments::{
     ShowArguments,
 };
 use crate::confirm::confirmed;
-use crate::control_plane::Broker;
+use crate::control_plane::{Broker, BrokerChoice};
 use crate::output;
 
 /// Characters of a reason in a table.
@@ -27,12 +27,13 @@ pub(crate) async fn run(command: &DlqCommand) -> anyhow::Result<()> {
 }
 
 async fn connect(of: &DeadLettersOf) -> anyhow::Result<Arc<dyn DeadLetters>> {
-    if of.broker.starts_with("memory:") {
+    let choice = BrokerChoice::required(of.broker.as_deref(), "look at")?;
+    if choice.is_memory() {
         bail!(
             "the broker `memory:` lives inside another process, and its dead letters end with it"
         );
     }
-    Ok(Broker::connect(&of.broker).await?.dead_letters())
+    Ok(Broker::open(&choice).await?.dead_letters())
 }
 
 /// The oldest dead letters of a subscription whose reason has a text.

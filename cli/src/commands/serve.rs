@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{ControlPlaneArguments, SentinelArguments};
 use crate::control_plane::{
-    Api, ApiOptions, Broker, ControlPlane, ControlPlaneOptions, Database, Sentinels, SideServers,
+    Api, ApiOptions, Broker, BrokerChoice, ControlPlane, ControlPlaneOptions, Database, MEMORY,
+    SENTINEL, Sentinels, SideServers, VERSION, broker_families,
 };
 use crate::dispatch::Role;
 
@@ -61,15 +62,15 @@ pub(crate) async fn sentinel(
     role: Role,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let url = arguments
-        .broker
-        .context("say which broker to publish to with --broker URL or HYPERFLEET_BROKER")?;
-    if url.starts_with("memory:") {
+    let choice = BrokerChoice::required(arguments.broker.as_deref(), "publish to")?;
+    if choice.is_memory() {
         bail!(
             "the broker `memory:` lives inside one process; a sentinel of its own needs a broker that adapters can reach"
         );
     }
-    let broker = Broker::connect(&url).await?;
+    let families = broker_families(&role.metrics)?;
+    let broker = Broker::open(&choice).await?;
+    let broker = broker.with_metrics(families.component(SENTINEL, VERSION));
     let settings = &role.configuration.database;
     let database = Database::open(&settings.choice()?, settings).await?;
     let store = database.store(&role.metrics).await?;
@@ -133,7 +134,8 @@ pub(crate) fn options(
         metrics,
         data_dir: folder,
         temporary,
-        broker: arguments.broker.clone(),
+        broker: BrokerChoice::of(arguments.broker.as_deref())?
+            .unwrap_or_else(|| BrokerChoice::Url(MEMORY.to_owned())),
         kubeconfig: arguments.kubeconfig.clone(),
         adapters: arguments.adapters.clone(),
         job_delay: Duration::from_millis(arguments.job_delay),

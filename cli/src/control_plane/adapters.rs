@@ -2,18 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use hyperfleet_adapter::health::AdapterHealth;
 use hyperfleet_adapter::metrics::AdapterMetrics;
 use hyperfleet_adapter::{Adapter, AdapterOptions, Config, config};
-use hyperfleet_broker::{MetricFamilies, Subscriber};
+use hyperfleet_broker::MetricFamilies;
 use include_dir::{Dir, include_dir};
 use tokio_util::sync::CancellationToken;
 
-use super::Broker;
+use super::broker::families;
+use super::{Broker, VERSION};
 use crate::environment;
 
 /// The configurations that the command carries, so that it runs anywhere.
@@ -21,8 +21,6 @@ static BUILT_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../deploy/adap
 
 /// Executions at a time in one adapter: enough to overlap waiting, few enough for a laptop.
 const PARALLELISM: usize = 8;
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const ADAPTER_CONFIG: &str = "adapter-config.yaml";
 const TASK_CONFIG: &str = "adapter-task-config.yaml";
@@ -32,7 +30,10 @@ pub(super) struct AdaptersOptions<'a> {
     pub(super) folder: Option<&'a Path>,
     pub(super) data_dir: &'a Path,
     pub(super) api_url: &'a str,
-    pub(super) subscriber: Arc<dyn Subscriber>,
+    pub(super) broker: &'a Broker,
+    pub(super) families: &'a MetricFamilies,
+    /// Executions at a time in one adapter, where that was said.
+    pub(super) parallelism: Option<usize>,
     pub(super) kube: kube::Client,
     pub(super) metrics: &'a AdapterMetrics,
     pub(super) shutdown: &'a CancellationToken,
@@ -78,13 +79,14 @@ pub(super) async fn start(options: &AdaptersOptions<'_>) -> anyhow::Result<Adapt
             &adapter_folder.join(TASK_CONFIG),
         )?;
         options.api_url.clone_into(&mut config.adapter.api.base_url);
+        let broker = counted(options.broker, options.families, &config, options.shutdown);
         let adapter = Adapter::start(AdapterOptions {
             config,
-            broker: Arc::clone(&options.subscriber),
+            broker: broker.subscriber(),
             kube: Some(options.kube.clone()),
             http: reqwest::Client::new(),
             clock: environment::clock(),
-            parallelism: PARALLELISM,
+            parallelism: options.parallelism.unwrap_or(PARALLELISM),
             metrics: options.metrics.clone(),
             shutdown: options.shutdown.clone(),
         })
@@ -93,6 +95,21 @@ pub(super) async fn start(options: &AdaptersOptions<'_>) -> anyhow::Result<Adapt
         running.push((name, adapter));
     }
     Ok(Adapters { running })
+}
+
+/// The broker, which counts for this adapter from now on, its dead letters too.
+fn counted(
+    broker: &Broker,
+    families: &MetricFamilies,
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> Broker {
+    let metrics = families.component(&config.adapter.name, VERSION);
+    let subscribed = &config.adapter.broker;
+    if let (Some(topic), Some(id)) = (&subscribed.topic, &subscribed.subscription_id) {
+        broker.watch(metrics.clone(), topic, id, shutdown);
+    }
+    broker.with_metrics(metrics)
 }
 
 /// Where an adapter by itself answers about itself.
@@ -109,12 +126,12 @@ const SIDE_DRAIN: Duration = Duration::from_secs(5);
 pub(crate) async fn run_one(
     config: Config,
     broker: &Broker,
+    parallelism: Option<usize>,
     servers: &AdapterServers,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let registry = prometheus::Registry::new();
-    let families = MetricFamilies::register(&registry)?;
-    let broker = broker.with_metrics(families.component(&config.adapter.name, VERSION));
+    let broker = counted(broker, &families(&registry)?, &config, &shutdown);
     let health = AdapterHealth::new(&config, shutdown.clone());
     let ended = CancellationToken::new();
     let routers = [
@@ -142,7 +159,7 @@ pub(crate) async fn run_one(
         kube: None,
         http: reqwest::Client::new(),
         clock: environment::clock(),
-        parallelism: PARALLELISM,
+        parallelism: parallelism.unwrap_or(PARALLELISM),
         metrics: AdapterMetrics::register(&registry)?,
         shutdown,
     })

@@ -13,7 +13,7 @@ async fn demo(arguments: &[&str]) -> String {
     run(&mut hyperfleet(), arguments).await
 }
 
-async fn run(hyperfleet: &mut Command, arguments: &[&str]) -> String {
+pub(crate) async fn run(hyperfleet: &mut Command, arguments: &[&str]) -> String {
     let started = Instant::now();
     let output = hyperfleet
         .args([
@@ -69,7 +69,7 @@ async fn the_demo_runs_the_same_on_rabbitmq() {
     shows_everything_reconciled(&printed);
 }
 
-fn shows_everything_reconciled(printed: &str) {
+pub(crate) fn shows_everything_reconciled(printed: &str) {
     for adapter in ["validation", "dns", "placement", "pullsecret", "hypershift"] {
         let line = format!("cluster/demo-eu-1      {adapter}");
         assert!(

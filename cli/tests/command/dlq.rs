@@ -81,7 +81,7 @@ async fn with_dead_letters(url: &str) -> RabbitMqBroker {
             .unwrap();
     }
     broker
-        .publish_body(TOPIC, b"no event".to_vec())
+        .publish_message(TOPIC, &[], b"no event".to_vec())
         .await
         .unwrap();
     let (_, done) = consume(&broker, false);

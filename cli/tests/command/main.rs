@@ -8,6 +8,7 @@
 
 mod adapter;
 mod api;
+mod broker;
 mod crash;
 mod credentials;
 mod demo;

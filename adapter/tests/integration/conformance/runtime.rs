@@ -33,7 +33,8 @@ async fn start(api: &FakeApi, task: &str) -> Running {
 async fn start_on(broker: &MemoryBroker, api: &FakeApi, task: &str) -> Running {
     let simulated = Simulated::start().await;
     let (registry, shutdown) = (Registry::new(), CancellationToken::new());
-    let families = MetricFamilies::register(&registry).unwrap();
+    let families =
+        MetricFamilies::register(&registry, Arc::new(|| chrono::DateTime::UNIX_EPOCH)).unwrap();
     let broker = broker.with_metrics(families.component("widget", "0.1.0"));
     let adapter = Adapter::start(AdapterOptions {
         config: load(api, task, &[]),
@@ -133,7 +134,7 @@ async fn a199_what_is_no_cloud_event_is_left_to_the_broker() {
     let running = start(&api, REPORT).await;
     running
         .broker
-        .publish_body("clusters", b"not a CloudEvent".to_vec())
+        .publish_message("clusters", &[], b"not a CloudEvent".to_vec())
         .await
         .unwrap();
     let errors = "hyperfleet_broker_errors_total";
