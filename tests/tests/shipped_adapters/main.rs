@@ -5,6 +5,8 @@
     reason = "test helpers fail the test"
 )]
 
+#[cfg(test)]
+mod alerts;
 mod chain;
 mod fleet;
 mod loading;
