@@ -7,6 +7,8 @@
 #[cfg(feature = "bench")]
 mod api;
 #[cfg(feature = "bench")]
+mod broker;
+#[cfg(feature = "bench")]
 mod faults;
 #[cfg(feature = "bench")]
 mod figure;
@@ -16,8 +18,6 @@ mod growth;
 mod history;
 #[cfg(feature = "bench")]
 mod load;
-#[cfg(feature = "bench")]
-mod pubsub;
 #[cfg(feature = "bench")]
 mod rebuild;
 #[cfg(feature = "bench")]
@@ -192,7 +192,7 @@ fn figures(arguments: &Arguments) -> Result<Vec<figure::Figure>> {
             clusters: arguments.clusters,
             duration: std::time::Duration::from_secs(arguments.seconds),
         }),
-        "broker" => pubsub::run(),
+        "broker" => broker::run(),
         name => anyhow::bail!("there is no benchmark {name:?}"),
     }
 }

@@ -1,7 +1,8 @@
-//! `cargo xtask conformance api|adapter`: how many cases of a contract hold.
+//! `cargo xtask conformance api|adapter|broker`: how many cases of a contract hold.
 //!
 //! A test says which cases it shows by its name: `case_16_and_17_a_new_cluster`, `case_18_to_25_names` for
-//! the API, `a056_a_default_is_not_converted` for adapters. The ids of all cases are in one place, `cases`,
+//! the API, `a056_a_default_is_not_converted` for adapters, `b001_every_subscription_gets_every_event` for
+//! brokers, where each backend shows every case by a test of that name. The ids of all cases are in one place, `cases`,
 //! so that a case without a test is noticed.
 
 mod cases;
@@ -15,7 +16,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::test::{DATABASE_URL, Parts};
-use crate::{process, tools, workspace};
+use crate::{process, pubsub, tools, workspace};
 
 /// Count the cases of a contract that hold.
 ///
@@ -27,21 +28,27 @@ pub(crate) struct Arguments {
     contract: Contract,
 }
 
+/// Memory, with and without a folder, Pub/Sub, RabbitMQ, and RabbitMQ as existing peers set it up.
+const BACKENDS: usize = 5;
+
 /// A contract with numbered cases.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Contract {
     /// The REST API v1.
     Api,
     /// Configurations of adapters, and what they do.
     Adapter,
+    /// Brokers: every backend, on real servers.
+    Broker,
 }
 
 impl Contract {
     /// The crates whose tests show cases.
-    fn packages(self) -> [&'static str; 2] {
+    fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::Api => ["hyperfleet-tests", "hyperfleet-cli"],
-            Self::Adapter => ["hyperfleet-adapter", "hyperfleet-cli"],
+            Self::Api => &["hyperfleet-tests", "hyperfleet-cli"],
+            Self::Adapter => &["hyperfleet-adapter", "hyperfleet-cli"],
+            Self::Broker => &["hyperfleet-broker"],
         }
     }
 
@@ -50,6 +57,7 @@ impl Contract {
         match self {
             Self::Api => "case_",
             Self::Adapter => "a",
+            Self::Broker => "b",
         }
     }
 
@@ -58,6 +66,7 @@ impl Contract {
         match self {
             Self::Api => r"test(/\bcase_\d/)",
             Self::Adapter => r"test(/\ba\d\d\d_/)",
+            Self::Broker => r"test(/\bb\d\d\d_/)",
         }
     }
 
@@ -65,12 +74,21 @@ impl Contract {
         match self {
             Self::Api => &cases::API,
             Self::Adapter => &cases::ADAPTER,
+            Self::Broker => &cases::BROKER,
         }
     }
 
-    /// Whether no test can run without PostgreSQL.
-    fn needs_database(self) -> bool {
-        matches!(self, Self::Api)
+    /// How many tests have to show a case: one for each way to set a backend up.
+    fn tests_of_a_case(self) -> usize {
+        match self {
+            Self::Api | Self::Adapter => 1,
+            Self::Broker => BACKENDS,
+        }
+    }
+
+    /// Whether the tests need servers that are started for them.
+    fn needs_parts(self) -> bool {
+        matches!(self, Self::Api | Self::Broker)
     }
 }
 
@@ -99,7 +117,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         for case in section.cases.clone() {
             match verdicts.get(&case) {
                 None => println!("case {case} ({}): no test shows it", section.name),
-                Some(verdict) if verdict.failed.is_empty() => passed += 1,
+                Some(Verdict {
+                    passed: shown,
+                    failed,
+                }) if failed.is_empty() => {
+                    if *shown >= contract.tests_of_a_case() {
+                        passed += 1;
+                    } else {
+                        println!("case {case} ({}): only {shown} tests show it", section.name);
+                    }
+                }
                 Some(verdict) => {
                     let tests = verdict.failed.join(", ");
                     println!("case {case} ({}): failed: {tests}", section.name);
@@ -116,7 +143,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Runs the tests that show cases; their names, and whether they passed.
 fn run_tests(contract: Contract) -> Result<Vec<(String, bool)>> {
     tools::require("nextest")?;
-    let parts = contract.needs_database().then(Parts::find).transpose()?;
+    let parts = contract.needs_parts().then(Parts::find).transpose()?;
     let mut nextest = workspace::cargo()?;
     nextest.args(["nextest", "run", "--profile", "default"]);
     for package in contract.packages() {
@@ -126,6 +153,16 @@ fn run_tests(contract: Contract) -> Result<Vec<(String, bool)>> {
     nextest.args(["--message-format", "libtest-json"]);
     nextest.env("NEXTEST_EXPERIMENTAL_LIBTEST_JSON", "1");
     if let Some(parts) = &parts {
+        if contract == Contract::Broker {
+            // A backend without a server would pass by being skipped.
+            nextest.env("HYPERFLEET_REQUIRE_ALL", "1");
+        }
+        if let Some(host) = parts.pubsub_host() {
+            nextest.env(pubsub::HOST, host);
+        }
+        nextest.envs(parts.rabbitmq_variables());
+    }
+    if let Some(parts) = parts.as_ref().filter(|_| contract == Contract::Api) {
         let Some(url) = parts.database_url() else {
             bail!(
                 "PostgreSQL 14 or newer is missing; install it (Debian, Ubuntu: package `postgresql`)"

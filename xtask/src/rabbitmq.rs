@@ -45,6 +45,10 @@ pub(crate) struct Server {
     child: Option<Child>,
     folder: Option<tempfile::TempDir>,
     /// Those of [`free_ports`].
+    #[cfg_attr(
+        not(feature = "bench"),
+        expect(dead_code, reason = "only benchmarks start a server again")
+    )]
     ports: [u16; 4],
 }
 

@@ -45,6 +45,19 @@ pub(super) const ADAPTER: [Section; 8] = [
     section("runtime", 198, 210),
 ];
 
+/// Every case of the contract of brokers.
+pub(super) const BROKER: [Section; 9] = [
+    section("fan-out", 1, 18),
+    section("content", 19, 44),
+    section("what is no event", 45, 60),
+    section("failure", 61, 74),
+    section("delay", 75, 84),
+    section("dead letters", 85, 98),
+    section("publishing", 99, 108),
+    section("shutdown", 109, 116),
+    section("depth", 117, 118),
+];
+
 /// How many cases there are.
 pub(super) fn count(sections: &[Section]) -> usize {
     sections.iter().map(|section| section.cases.len()).sum()
@@ -78,7 +91,7 @@ mod tests {
 
     #[test]
     fn sections_follow_each_other_without_a_gap() {
-        for (sections, last) in [(&API[..], 242), (&ADAPTER[..], 210)] {
+        for (sections, last) in [(&API[..], 242), (&ADAPTER[..], 210), (&BROKER[..], 118)] {
             let numbers: Vec<u16> = sections
                 .iter()
                 .flat_map(|section| section.cases.clone())

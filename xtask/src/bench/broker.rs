@@ -1,39 +1,30 @@
-//! Pub/Sub: the product against a loop over Google's client, on the same server in memory.
+//! Brokers: the product against a loop over the bare client, on the same server.
 //!
 //! Both publish the same bytes with the same window of unconfirmed events, and both have a consumer that
 //! acknowledges at once. Rounds alternate, and medians are compared, so that what else the machine does hits
 //! both.
 
-use std::num::NonZeroUsize;
+mod pubsub;
+mod rabbitmq;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use futures::StreamExt as _;
-use google_cloud_auth::credentials::anonymous;
-use google_cloud_pubsub::client::{Publisher as Client, Subscriber as Receiver};
-use google_cloud_pubsub::model::Message;
-use hyperfleet_broker::pubsub::{PubSubBroker, PubSubOptions};
 use hyperfleet_broker::{
-    Delivery, Envelope, Handler, Outcome, Publisher as _, Subscriber as _, Subscription,
+    Delivery, Envelope, Handler, Outcome, Publisher, Subscriber, Subscription,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::figure::{Figure, median};
-use crate::pubsub::Server;
-
-/// Unconfirmed events at a time, and how many events that takes some seconds for.
-const WINDOWS: [(usize, usize); 3] = [(1, 500), (100, 10_000), (1000, 20_000)];
 
 const ROUNDS: usize = 3;
 
 /// Of the throughput of the bare client, and how much longer events may be on their way.
 const TARGET: f64 = 0.9;
-
-/// Events that a consumer of either kind may hold.
-const OUTSTANDING: usize = 1000;
 
 /// Handlers at a time.
 const PARALLELISM: usize = 64;
@@ -50,7 +41,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 const TOPIC: &str = "clusters";
 const SUBSCRIPTION: &str = "benchmark";
 
-/// The attribute by which the bare consumer knows an event.
+/// The attribute or header that is the id of an event, by which the bare consumers know it.
 const MESSAGE_UUID: &str = "_watermill_message_uuid";
 
 /// What one round measured.
@@ -63,53 +54,34 @@ struct Round {
 /// Measures everything.
 ///
 /// # Errors
-/// When the server cannot be had or an event is not confirmed or not delivered.
+/// When a server cannot be had or an event is not confirmed or not delivered.
 pub(super) fn run() -> Result<Vec<Figure>> {
-    let server = Server::start().context("the Pub/Sub server is missing")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(measure(server.host()))
-}
-
-async fn measure(host: &str) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
-    for (window, events) in WINDOWS {
-        let (mut bare, mut product) = (Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
-            let project = |side| format!("bench-{side}-{window}-{round}");
-            bare.push(bare_round(host, &project("bare"), window, events).await?);
-            product.push(product_round(host, &project("product"), window, events, None).await?);
-        }
-        figures.extend(compare(window, &bare, &product));
-    }
-    figures.push(poison(host).await?);
+    let mut figures = {
+        let server = crate::rabbitmq::Server::start().context("RabbitMQ is missing")?;
+        runtime.block_on(rabbitmq::measure(&server.url()))?
+    };
+    let server = crate::pubsub::Server::start().context("the Pub/Sub server is missing")?;
+    figures.extend(runtime.block_on(pubsub::measure(server.host()))?);
     Ok(figures)
 }
 
-/// How much longer events take when ten of ten thousand are poison.
-async fn poison(host: &str) -> Result<Figure> {
-    let (window, events) = WINDOWS[1];
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let project = |side| format!("bench-{side}-{round}");
-        let measured = product_round(host, &project("pure"), window, events, None).await?;
-        without.push(measured.p99_milliseconds);
-        let every = Some(POISON_EVERY);
-        let measured = product_round(host, &project("poison"), window, events, every).await?;
-        with.push(measured.p99_milliseconds);
-    }
+/// How much longer events take when ten of ten thousand are poison: p99 without and with, round by round.
+fn poison(broker: &str, without: Vec<f64>, with: Vec<f64>) -> Figure {
     let (without, with) = (median(without), median(with));
-    Ok(Figure {
+    let name = format!("{broker} with 10 poison in 10,000: p99");
+    Figure {
         higher_is_better: false,
-        ..Figure::new("pubsub with 10 poison in 10,000: p99", with, "ms")
+        ..Figure::new(name, with, "ms")
             .ratio(with / without)
             .target(POISON_TARGET)
-    })
+    }
 }
 
-fn compare(window: usize, bare: &[Round], product: &[Round]) -> [Figure; 3] {
-    let name = |what: &str| format!("pubsub window {window}: {what}");
+fn compare(broker: &str, window: usize, bare: &[Round], product: &[Round]) -> [Figure; 3] {
+    let name = |what: &str| format!("{broker} window {window}: {what}");
     let rate = |rounds: &[Round]| median(rounds.iter().map(|round| round.per_second));
     let p50 = |rounds: &[Round]| median(rounds.iter().map(|round| round.p50_milliseconds));
     let p99 = |rounds: &[Round]| median(rounds.iter().map(|round| round.p99_milliseconds));
@@ -191,22 +163,6 @@ async fn round(
     })
 }
 
-async fn broker(host: &str, project: &str) -> Result<PubSubBroker> {
-    let options = PubSubOptions {
-        emulator_host: Some(host.to_owned()),
-        create_topic_if_missing: true,
-        create_subscription_if_missing: true,
-        max_outstanding_messages: NonZeroUsize::new(OUTSTANDING),
-        publish_deadline: DEADLINE,
-        ..PubSubOptions::new(project)
-    };
-    let broker = PubSubBroker::connect(options).await?;
-    broker
-        .declare(&Subscription::new(TOPIC, SUBSCRIPTION))
-        .await?;
-    Ok(broker)
-}
-
 /// The number of the event that only opens connections.
 const FIRST: usize = usize::MAX;
 
@@ -238,21 +194,18 @@ impl Handler for Report {
         if self.takes(&delivery.envelope.id) {
             Outcome::Acknowledge
         } else {
-            Outcome::Retry {
-                reason: "poison".to_owned(),
-            }
+            Outcome::retry("poison")
         }
     }
 }
 
-async fn product_round(
-    host: &str,
-    project: &str,
+/// One round of the product.
+async fn product<B: Publisher + Subscriber + Clone + 'static>(
+    broker: B,
     window: usize,
     events: usize,
     poison_every: Option<usize>,
 ) -> Result<Round> {
-    let broker = broker(host, project).await?;
     let (sender, handled) = mpsc::unbounded_channel();
     let report = Report {
         handled: sender,
@@ -274,56 +227,5 @@ async fn product_round(
     .await;
     shutdown.cancel();
     consumer.await??;
-    measured
-}
-
-async fn bare_round(host: &str, project: &str, window: usize, events: usize) -> Result<Round> {
-    // For its topic and subscription only.
-    broker(host, project).await?;
-    let endpoint = format!("http://{host}");
-    let anonymous = anonymous::Builder::new().build();
-    let client = Client::builder(format!("projects/{project}/topics/{TOPIC}"))
-        .with_endpoint(&endpoint)
-        .with_credentials(anonymous.clone())
-        .build()
-        .await?;
-    let receiver = Receiver::builder()
-        .with_endpoint(&endpoint)
-        .with_credentials(anonymous)
-        .build()
-        .await?;
-    let mut stream = receiver
-        .subscribe(format!("projects/{project}/subscriptions/{SUBSCRIPTION}"))
-        .set_max_outstanding_messages(i64::try_from(OUTSTANDING)?)
-        .build();
-    let (sender, handled) = mpsc::unbounded_channel();
-    let report = Report {
-        handled: sender,
-        poison_every: None,
-    };
-    let consumer = tokio::spawn(async move {
-        while let Some(Ok((message, lease))) = stream.next().await {
-            if let Some(id) = message.attributes.get(MESSAGE_UUID) {
-                report.takes(id);
-            }
-            lease.ack();
-        }
-    });
-    let measured = round(
-        window,
-        events,
-        handled,
-        async |number| {
-            let event = event(number);
-            let message = Message::new()
-                .set_data(event.to_bytes())
-                .set_attributes([(MESSAGE_UUID, event.id.as_str())]);
-            client.publish(message).await?;
-            Ok(())
-        },
-        None,
-    )
-    .await;
-    consumer.abort();
     measured
 }
