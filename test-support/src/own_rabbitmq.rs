@@ -131,9 +131,16 @@ fn program() -> Option<PathBuf> {
     programs.find(|program| program.is_file())
 }
 
+/// Ports below those that systems hand out to clients: the server comes back on the same ones, and meanwhile
+/// nobody else is to get them.
 fn free_ports() -> [u16; 4] {
-    let listeners = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+    let begin = u16::try_from(std::process::id() % 15_000).expect("less than 65,536");
+    let mut listeners = (begin..15_000)
+        .chain(0..begin)
+        .filter_map(|offset| TcpListener::bind(("127.0.0.1", 15_000 + offset)).ok());
+    // All of them stay open until there are four.
+    let taken = [(); 4].map(|()| listeners.next().expect("a free port"));
+    taken.map(|listener| listener.local_addr().expect("it is bound").port())
 }
 
 fn write_settings(folder: &Path, ports: [u16; 4], encrypted: Option<&ServerCertificate<'_>>) {

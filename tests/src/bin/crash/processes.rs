@@ -1,6 +1,7 @@
 //! The processes of a control plane, each to be killed and started again.
 
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,6 +16,11 @@ pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 /// How long a stopped process is stopped: longer than most commits, shorter than the server's patience with
 /// an idle transaction.
 const STOPPED: Duration = Duration::from_millis(300);
+
+/// Below those that systems hand out to clients.
+const PORTS: Range<u16> = 15_000..30_000;
+
+const PORT_ATTEMPTS: usize = 100;
 
 /// Who is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,8 +221,13 @@ fn own(programs: &Programs, database_url: &str, role: &str, journal: &Path) -> R
         .with_context(|| format!("cannot start {role}"))
 }
 
+/// A port that only who asks for it gets: one that the system hands out itself could be a client's own while
+/// its server is away, and the server could not come back.
 fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    (0..PORT_ATTEMPTS)
+        .map(|_| rand::random_range(PORTS))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .context("no free port for an API")
 }
 
 fn signal(name: &str, pid: u32) -> Result<()> {
