@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::DEPTH;
 use super::claim::{CLAIM, CLAIM_IN_TURNS, NEXT_TENANTS};
+use super::sentinels::BRING_BACK;
 use super::settle::{COMPLETE, RELEASE};
 
 /// Resources in the queue, a few of which are due.
@@ -141,4 +142,30 @@ async fn no_statement_reads_the_fleet() {
             .bind(vec![chrono::DateTime::UNIX_EPOCH; ids.len()])
     })
     .await;
+}
+
+/// A sentinel reports every few seconds, so its statement is planned once, for any parameters.
+#[tokio::test]
+async fn a_sentinel_that_reports_does_not_read_the_fleet() {
+    let database = fleet().await;
+    let mut connection = database.pool.acquire().await.unwrap();
+    sqlx::raw_sql("SET plan_cache_mode = force_generic_plan")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let row = sqlx::query(&explained(BRING_BACK))
+        .bind("Cluster")
+        .bind(Json(&BTreeMap::<String, String>::new()))
+        .bind(0)
+        .bind(1_i16)
+        .bind(1)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    let Json(explained): Json<Value> = row.try_get(0).unwrap();
+    let plan = &explained[0]["Plan"];
+    for node in nodes(plan) {
+        assert_ne!(node["Node Type"], "Seq Scan", "{plan:#}");
+        assert!(number(node, "Rows Removed by Filter") < FEW, "{plan:#}");
+    }
 }

@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::{COUNTED_ROWS, Priority, Shard};
 use crate::error::Error;
 
-/// The priority of what is set aside.
+/// The priority of what is set aside. Statements that look for it name it themselves: with a parameter, a plan for
+/// any priority would read the whole queue.
 const ASIDE: i16 = 4;
 
 /// How long a row must have been due.
@@ -46,10 +47,10 @@ INSERT INTO sentinels (id, name, kind, labels, shard, shard_count, seen_time)
 VALUES ($1, $2, $3, $4, $5, $6, now())
 ON CONFLICT (id) DO UPDATE SET seen_time = now()";
 
-const BRING_BACK: &str = "
+pub(super) const BRING_BACK: &str = "
 UPDATE reconcile_queue queue SET priority = $4
-WHERE queue.kind = $1 AND queue.priority = $5 AND queue.labels @> $2
-  AND ($6 = 1 OR abs(hashtextextended(queue.resource_id, 0) % $6) = $3)";
+WHERE queue.kind = $1 AND queue.priority = 4 AND queue.labels @> $2
+  AND ($5 = 1 OR abs(hashtextextended(queue.resource_id, 0) % $5) = $3)";
 
 /// Reports that a sentinel runs, and brings back what it selects.
 ///
@@ -71,7 +72,6 @@ pub async fn register(pool: &PgPool, sentinel: &Registration) -> Result<(), Erro
         .bind(Json(&sentinel.labels))
         .bind(shard)
         .bind(Priority::Change.stored())
-        .bind(ASIDE)
         .bind(shards)
         .execute(pool)
         .await?;
@@ -148,14 +148,13 @@ pub async fn unselected(pool: &PgPool, kind: &str, limit: u32) -> Result<Unselec
     let row = sqlx::query(
         "WITH aside AS (
              SELECT resource_id, due_time FROM reconcile_queue
-             WHERE kind = $1 AND priority = $2 ORDER BY due_time LIMIT $3
+             WHERE kind = $1 AND priority = 4 ORDER BY due_time LIMIT $2
          )
          SELECT count(*) AS count,
-             coalesce((array_agg(resource_id ORDER BY due_time))[1:$4], '{}') AS first
+             coalesce((array_agg(resource_id ORDER BY due_time))[1:$3], '{}') AS first
          FROM aside",
     )
     .bind(kind)
-    .bind(ASIDE)
     .bind(i64::from(COUNTED_ROWS))
     .bind(i32::try_from(limit).unwrap_or(i32::MAX))
     .fetch_one(pool)
