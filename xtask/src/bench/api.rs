@@ -196,9 +196,7 @@ fn compare(scenario: Scenario, connections: usize, rounds: &[Round]) -> Vec<Figu
     figures.push(figure);
     let latency = |read: fn(&Measured) -> f64, which: &str| {
         let milliseconds = median(rounds.iter().map(|round| read(&round.product)));
-        let mut figure = Figure::new(format!("{name}, {which}"), milliseconds, "ms");
-        figure.higher_is_better = false;
-        figure
+        Figure::lower(format!("{name}, {which}"), milliseconds, "ms")
     };
     figures.push(latency(|measured| measured.p50_milliseconds, "p50"));
     figures.push(latency(|measured| measured.p99_milliseconds, "p99"));

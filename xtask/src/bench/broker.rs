@@ -19,7 +19,7 @@ use hyperfleet_broker::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::figure::{Figure, median};
+use super::figure::{Figure, median, percentile};
 
 const ROUNDS: usize = 3;
 
@@ -68,16 +68,45 @@ pub(super) fn run() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// Measures a product against a loop over its bare client, window by window, and then what poison costs. `bare` takes a
+/// name of its own, a window and how many events; `open` gives a broker under a name of its own.
+async fn measure<B: Publisher + Subscriber + Clone + 'static>(
+    client: &str,
+    windows: [(usize, usize); 3],
+    bare: impl AsyncFn(&str, usize, usize) -> Result<Round>,
+    open: impl AsyncFn(&str) -> Result<B>,
+) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for (window, events) in windows {
+        let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+        for number in 0..ROUNDS {
+            let name = |side| format!("bench-{side}-{window}-{number}");
+            theirs.push(bare(&name("bare"), window, events).await?);
+            ours.push(product(open(&name("product")).await?, window, events, None).await?);
+        }
+        figures.extend(compare(client, window, &theirs, &ours));
+    }
+    let (window, events) = windows[1];
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for number in 0..ROUNDS {
+        let pure = open(&format!("bench-pure-{number}")).await?;
+        let measured = product(pure, window, events, None).await?;
+        without.push(measured.p99_milliseconds);
+        let poisoned = open(&format!("bench-poison-{number}")).await?;
+        let measured = product(poisoned, window, events, Some(POISON_EVERY)).await?;
+        with.push(measured.p99_milliseconds);
+    }
+    figures.push(poison(client, without, with));
+    Ok(figures)
+}
+
 /// How much longer events take when ten of ten thousand are poison: p99 without and with, round by round.
 fn poison(broker: &str, without: Vec<f64>, with: Vec<f64>) -> Figure {
     let (without, with) = (median(without), median(with));
     let name = format!("{broker} with 10 poison in 10,000: p99");
-    Figure {
-        higher_is_better: false,
-        ..Figure::new(name, with, "ms")
-            .ratio(with / without)
-            .target(POISON_TARGET)
-    }
+    Figure::lower(name, with, "ms")
+        .ratio(with / without)
+        .target(POISON_TARGET)
 }
 
 fn compare(broker: &str, window: usize, bare: &[Round], product: &[Round]) -> [Figure; 3] {
@@ -85,9 +114,8 @@ fn compare(broker: &str, window: usize, bare: &[Round], product: &[Round]) -> [F
     let rate = |rounds: &[Round]| median(rounds.iter().map(|round| round.per_second));
     let p50 = |rounds: &[Round]| median(rounds.iter().map(|round| round.p50_milliseconds));
     let p99 = |rounds: &[Round]| median(rounds.iter().map(|round| round.p99_milliseconds));
-    let latency = |what, of: &dyn Fn(&[Round]) -> f64| Figure {
-        higher_is_better: false,
-        ..Figure::new(name(what), of(product), "ms")
+    let latency = |what, of: &dyn Fn(&[Round]) -> f64| {
+        Figure::lower(name(what), of(product), "ms")
             .ratio(of(product) / of(bare))
             .target(1.0 / TARGET)
     };
@@ -153,7 +181,7 @@ async fn round(
     let mut latencies: Vec<Duration> = latencies.into_iter().flatten().collect();
     latencies.sort();
     let milliseconds = |percent: usize| {
-        let latency = latencies[(latencies.len() * percent / 100).min(latencies.len() - 1)];
+        let latency = percentile(&latencies, percent).unwrap_or_default();
         latency.as_secs_f64() * 1000.0
     };
     Ok(Round {

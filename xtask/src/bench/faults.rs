@@ -20,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 
 use self::journal::Journal;
 use self::replicas::{Fault, Replicas};
-use super::figure::Figure;
+use super::figure::{Figure, percentile};
 use super::sentinel::process;
 use crate::load::fleet::{Fleet, Plan as FleetPlan};
 use crate::postgres::{self, Durability, Server};
@@ -144,18 +144,19 @@ impl Bench {
             .collect();
         figures.extend(self.outcome("under faults", &changes).await?);
         let waits = self.waits(&changes);
-        figures.push(less(
+        let at = |hundredths| percentile(&waits, hundredths).unwrap_or(f64::NAN);
+        figures.push(Figure::lower(
             "change to consumer under faults, p50",
-            at(&waits, 50) * 1000.0,
+            at(50) * 1000.0,
             "ms",
         ));
-        figures.push(less(
+        figures.push(Figure::lower(
             "change to consumer under faults, p99",
-            at(&waits, 99),
+            at(99),
             "s",
         ));
         let longest = waits.last().copied().unwrap_or(f64::NAN);
-        figures.push(less("longest takeover", longest, "s").target(TAKEOVER_SECONDS));
+        figures.push(Figure::lower("longest takeover", longest, "s").target(TAKEOVER_SECONDS));
         figures.push(Figure::new(
             "late publishes that were counted",
             fenced,
@@ -183,8 +184,9 @@ impl Bench {
         let told = told.map_or(f64::NAN, |told| {
             told.saturating_duration_since(back).as_secs_f64()
         });
-        figures.push(less("broker back to every change told", told, "s").target(drained));
-        figures.push(less("broker back to nothing due", drained, "s").target(DRAIN_SECONDS));
+        figures.push(Figure::lower("broker back to every change told", told, "s").target(drained));
+        figures
+            .push(Figure::lower("broker back to nothing due", drained, "s").target(DRAIN_SECONDS));
         Ok(figures)
     }
 
@@ -246,15 +248,15 @@ impl Bench {
                 count(changes.made.len()),
                 "changes",
             ),
-            less(
-                &format!("commands that failed {when}"),
+            Figure::lower(
+                format!("commands that failed {when}"),
                 changes.failed,
                 "commands",
             )
             .target(0.0),
-            less(&format!("changes lost {when}"), count(lost), "clusters").target(0.0),
-            less(
-                &format!("generations untold {when}"),
+            Figure::lower(format!("changes lost {when}"), count(lost), "clusters").target(0.0),
+            Figure::lower(
+                format!("generations untold {when}"),
                 count(untold),
                 "clusters",
             )
@@ -334,18 +336,6 @@ fn newest(changes: &Changes) -> BTreeMap<usize, i32> {
     newest
 }
 
-/// The one in this hundredth.
-fn at(sorted: &[f64], hundredths: usize) -> f64 {
-    let index = (sorted.len() * hundredths / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(index).copied().unwrap_or(f64::NAN)
-}
-
 fn count(number: usize) -> f64 {
     u32::try_from(number).map_or(f64::INFINITY, f64::from)
-}
-
-fn less(name: &str, value: f64, unit: &'static str) -> Figure {
-    let mut figure = Figure::new(name, value, unit);
-    figure.higher_is_better = false;
-    figure
 }

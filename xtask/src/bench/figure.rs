@@ -34,6 +34,14 @@ impl Figure {
         }
     }
 
+    /// A number of which less is better, without a target.
+    pub(super) fn lower(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self {
+            higher_is_better: false,
+            ..Self::new(name, value, unit)
+        }
+    }
+
     /// Says how it compares with a baseline.
     pub(super) fn ratio(mut self, ratio: f64) -> Self {
         self.ratio = Some(ratio);
@@ -68,6 +76,12 @@ pub(super) fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// The one below which so many hundredths of the sorted numbers are; the last one at most, none without any.
+pub(super) fn percentile<Number: Copy>(sorted: &[Number], hundredths: usize) -> Option<Number> {
+    let index = (sorted.len() * hundredths / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(index).copied()
+}
+
 impl fmt::Display for Figure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -90,7 +104,7 @@ impl fmt::Display for Figure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figure, median};
+    use super::{Figure, median, percentile};
 
     #[test]
     fn the_ratio_decides() {
@@ -113,10 +127,17 @@ mod tests {
     }
 
     #[test]
+    fn a_percentile_is_one_of_the_numbers() {
+        let sorted: Vec<usize> = (0..200).collect();
+        assert_eq!(percentile(&sorted, 50), Some(100));
+        assert_eq!(percentile(&sorted, 99), Some(198));
+        assert_eq!(percentile(&sorted, 100), Some(199));
+        assert_eq!(percentile::<usize>(&[], 50), None);
+    }
+
+    #[test]
     fn less_can_be_better() {
-        let mut figure = Figure::new("p99", 40.0, "ms").target(50.0);
-        figure.higher_is_better = false;
-        assert!(!figure.is_short());
+        assert!(!Figure::lower("p99", 40.0, "ms").target(50.0).is_short());
     }
 
     #[test]

@@ -82,52 +82,47 @@ async fn measure(database: &str) -> Result<Vec<Figure>> {
 fn figures(empty: &Sizes, begun: &Sizes, steady: &Sizes, changed: &Sizes) -> Vec<Figure> {
     let clusters = f64::from(PLAN.clusters);
     let changes = f64::from(PLAN.clusters * CHANGES);
-    let figure = |name: &str, value: f64, unit| {
-        let mut figure = Figure::new(name, value, unit);
-        figure.higher_is_better = false;
-        figure
-    };
     let log = |before: &Sizes, after: &Sizes, by: f64| (after.log - before.log) / by;
     let events = |before: &Sizes, after: &Sizes, by: f64| (after.events - before.events) / by;
     vec![
-        figure(
+        Figure::lower(
             "events until a cluster is reconciled",
             events(empty, begun, clusters),
             "events",
         ),
-        figure(
+        Figure::lower(
             "log until a cluster is reconciled",
             log(empty, begun, clusters),
             "bytes",
         ),
-        figure(
+        Figure::lower(
             "read models of a cluster",
             (begun.read_models - empty.read_models) / clusters,
             "bytes",
         ),
-        figure(
+        Figure::lower(
             "events in an hour without news",
             events(begun, steady, clusters),
             "events",
         )
         .target(0.0),
-        figure(
+        Figure::lower(
             "log in an hour without news",
             log(begun, steady, clusters),
             "bytes",
         )
         .target(0.0),
-        figure(
+        Figure::lower(
             "events of a change, until it is reconciled",
             events(steady, changed, changes),
             "events",
         ),
-        figure(
+        Figure::lower(
             "log of a change, until it is reconciled",
             log(steady, changed, changes),
             "bytes",
         ),
-        figure(
+        Figure::lower(
             "log of one event",
             log(empty, changed, changed.events - empty.events),
             "bytes",

@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 
 use self::log::Log;
 use super::api::product;
-use super::figure::Figure;
+use super::figure::{Figure, percentile};
 use crate::postgres::{self, Durability, Server};
 
 /// The greatest latency of 99 in 100 answers, in milliseconds.
@@ -127,14 +127,9 @@ async fn scenario(
         );
     }
     times.sort_by(f64::total_cmp);
-    let at = |hundredths: usize| {
-        let index = (times.len() * hundredths / 100).min(times.len().saturating_sub(1));
-        times.get(index).copied().unwrap_or(f64::NAN)
-    };
     let figure = |hundredths, which: &str| {
-        let mut figure = Figure::new(format!("{name}, {which}"), at(hundredths), "ms");
-        figure.higher_is_better = false;
-        figure
+        let time = percentile(&times, hundredths).unwrap_or(f64::NAN);
+        Figure::lower(format!("{name}, {which}"), time, "ms")
     };
     Ok(vec![
         figure(50, "p50"),

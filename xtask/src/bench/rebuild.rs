@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::fleet::{self, Fleet};
 use super::api::{client, product, serve};
-use super::figure::{Figure, median};
+use super::figure::{Figure, median, percentile};
 use crate::postgres::{self, Durability, Server};
 
 /// Reports on the cluster that is copied.
@@ -214,14 +214,11 @@ fn figures(
         total / took.as_secs_f64()
     };
     let milliseconds = |times: &[Duration]| {
-        let index = (times.len() * 99 / 100).min(times.len().saturating_sub(1));
-        let time = times.get(index).copied().unwrap_or_default();
+        let time = percentile(times, 99).unwrap_or_default();
         time.as_secs_f64() * 1000.0
     };
     let latency = |name: &str, times: &[Duration], read: &dyn Fn(&[Duration]) -> f64| {
-        let mut figure = Figure::new(name, read(times), "ms");
-        figure.higher_is_better = false;
-        figure
+        Figure::lower(name, read(times), "ms")
     };
     let middle = |times: &[Duration]| median(times.iter().map(|time| time.as_secs_f64() * 1000.0));
     let (p99_before, p99_during) = (milliseconds(before), milliseconds(during));

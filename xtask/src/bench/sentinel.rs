@@ -19,7 +19,7 @@ use sqlx::{PgPool, Row as _};
 
 use self::broker::{Broker, Received};
 use self::process::Replicas;
-use super::figure::Figure;
+use super::figure::{Figure, percentile};
 use crate::load::fleet::{Fleet, Plan};
 use crate::postgres::{self, Durability, Server};
 use crate::rabbitmq;
@@ -136,12 +136,16 @@ impl<'a> Bench<'a> {
         let used = one.processor_time()?;
         tokio::time::sleep(IDLE).await;
         let used = one.processor_time()?.saturating_sub(used).as_secs_f64() / IDLE.as_secs_f64();
-        figures.push(less("idle, both sentinels", used, "of a core").target(IDLE_CORE));
+        figures.push(Figure::lower("idle, both sentinels", used, "of a core").target(IDLE_CORE));
         let latencies = self.changes(CHANGES, CHANGING).await?;
         figures.extend(latency("change to consumer", &latencies, true));
-        figures.push(less("memory of a sentinel process", one.memory()?, "MiB").target(MEMORY));
+        figures.push(
+            Figure::lower("memory of a sentinel process", one.memory()?, "MiB").target(MEMORY),
+        );
         let scanned = self.scans().await? - scans;
-        figures.push(less("whole reads of a table of the fleet", scanned, "scans").target(0.0));
+        figures.push(
+            Figure::lower("whole reads of a table of the fleet", scanned, "scans").target(0.0),
+        );
         self.storm("org=storm", 0).await?;
         let latencies = self.changes(CHANGES, Duration::from_secs(10)).await?;
         figures.extend(latency(
@@ -287,19 +291,10 @@ fn per_second(count: i64, took: Duration) -> f64 {
     count / took.as_secs_f64()
 }
 
-fn less(name: &str, value: f64, unit: &'static str) -> Figure {
-    let mut figure = Figure::new(name, value, unit);
-    figure.higher_is_better = false;
-    figure
-}
-
 fn latency(name: &str, sorted: &[f64], has_targets: bool) -> Vec<Figure> {
-    let at = |hundredths: usize| {
-        let index = (sorted.len() * hundredths / 100).min(sorted.len().saturating_sub(1));
-        sorted.get(index).copied().unwrap_or(f64::NAN)
-    };
     let figure = |hundredths: usize, target: f64| {
-        let figure = less(&format!("{name}, p{hundredths}"), at(hundredths), "ms");
+        let time = percentile(sorted, hundredths).unwrap_or(f64::NAN);
+        let figure = Figure::lower(format!("{name}, p{hundredths}"), time, "ms");
         if has_targets {
             figure.target(target)
         } else {

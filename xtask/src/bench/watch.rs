@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::client::Noted;
 use self::writers::Change;
 use super::api::{fleet::Fleet, product, serve};
-use super::figure::Figure;
+use super::figure::{Figure, percentile};
 use crate::postgres::{self, Durability, Server};
 
 /// What is measured.
@@ -156,10 +156,7 @@ impl Bench {
     fn figures(&self, share: Share, changes: usize, mut times: Vec<Duration>) -> Vec<Figure> {
         times.sort_unstable();
         let milliseconds = |hundredths: usize| {
-            let at = (times.len() * hundredths / 100).min(times.len().saturating_sub(1));
-            times
-                .get(at)
-                .map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+            percentile(&times, hundredths).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
         };
         let name = format!("{} watchers, {}", self.plan.watchers, share.name());
         let number = |what: &str, count: usize, unit| {
@@ -167,9 +164,7 @@ impl Bench {
             Figure::new(format!("{name}, {what}"), f64::from(count), unit)
         };
         let time = |what: &str, hundredths| {
-            let mut figure = Figure::new(format!("{name}, {what}"), milliseconds(hundredths), "ms");
-            figure.higher_is_better = false;
-            figure
+            Figure::lower(format!("{name}, {what}"), milliseconds(hundredths), "ms")
         };
         vec![
             number("changes", changes, "changes"),

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::scenario::Requests;
+use crate::bench::figure::percentile;
 
 const WARM_UP: Duration = Duration::from_millis(300);
 const WINDOW: Duration = Duration::from_millis(1200);
@@ -58,8 +59,7 @@ pub(super) async fn measure(server: SocketAddr, requests: &Arc<Requests>) -> Res
     times.sort_unstable();
     let count = u32::try_from(times.len()).context("more answers than can be counted")?;
     let milliseconds = |hundredths: usize| {
-        let index = (times.len() * hundredths / 100).min(times.len().saturating_sub(1));
-        let time = times.get(index).copied().unwrap_or_default();
+        let time: Duration = percentile(&times, hundredths).unwrap_or_default();
         time.as_secs_f64() * 1000.0
     };
     Ok(Measured {

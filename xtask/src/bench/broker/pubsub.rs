@@ -10,10 +10,7 @@ use hyperfleet_broker::pubsub::{PubSubBroker, PubSubOptions};
 use hyperfleet_broker::{Subscriber as _, Subscription};
 use tokio::sync::mpsc;
 
-use super::{
-    DEADLINE, MESSAGE_UUID, POISON_EVERY, ROUNDS, Report, Round, SUBSCRIPTION, TOPIC, compare,
-    event, poison, product, round,
-};
+use super::{DEADLINE, MESSAGE_UUID, Report, Round, SUBSCRIPTION, TOPIC, event, round};
 use crate::bench::figure::Figure;
 
 /// Unconfirmed events at a time, and how many events that takes some seconds for.
@@ -24,29 +21,13 @@ const WINDOWS: [(usize, usize); 3] = [(1, 500), (100, 10_000), (1000, 20_000)];
 const OUTSTANDING: usize = 2000;
 
 pub(super) async fn measure(host: &str) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
-    for (window, events) in WINDOWS {
-        let (mut bare, mut ours) = (Vec::new(), Vec::new());
-        for number in 0..ROUNDS {
-            let project = |side| format!("bench-{side}-{window}-{number}");
-            bare.push(bare_round(host, &project("bare"), window, events).await?);
-            let broker = broker(host, &project("product")).await?;
-            ours.push(product(broker, window, events, None).await?);
-        }
-        figures.extend(compare("pubsub", window, &bare, &ours));
-    }
-    let (window, events) = WINDOWS[1];
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    for number in 0..ROUNDS {
-        let pure = broker(host, &format!("bench-pure-{number}")).await?;
-        let measured = product(pure, window, events, None).await?;
-        without.push(measured.p99_milliseconds);
-        let poisoned = broker(host, &format!("bench-poison-{number}")).await?;
-        let measured = product(poisoned, window, events, Some(POISON_EVERY)).await?;
-        with.push(measured.p99_milliseconds);
-    }
-    figures.push(poison("pubsub", without, with));
-    Ok(figures)
+    super::measure(
+        "pubsub",
+        WINDOWS,
+        async |name, window, events| bare_round(host, name, window, events).await,
+        async |name| broker(host, name).await,
+    )
+    .await
 }
 
 async fn broker(host: &str, project: &str) -> Result<PubSubBroker> {

@@ -13,8 +13,7 @@ use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties};
 use tokio::sync::mpsc;
 
 use super::{
-    DEADLINE, MESSAGE_UUID, PARALLELISM, POISON_EVERY, ROUNDS, Report, Round, SUBSCRIPTION, TOPIC,
-    compare, event, poison, product, round,
+    DEADLINE, MESSAGE_UUID, PARALLELISM, Report, Round, SUBSCRIPTION, TOPIC, event, round,
 };
 use crate::bench::figure::Figure;
 
@@ -22,29 +21,13 @@ use crate::bench::figure::Figure;
 const WINDOWS: [(usize, usize); 3] = [(1, 500), (100, 10_000), (1000, 10_000)];
 
 pub(super) async fn measure(url: &str) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
-    for (window, events) in WINDOWS {
-        let (mut bare, mut ours) = (Vec::new(), Vec::new());
-        for number in 0..ROUNDS {
-            let topic = |side| format!("bench-{side}-{window}-{number}");
-            bare.push(bare_round(url, &topic("bare"), window, events).await?);
-            let broker = broker(url, &topic("product")).await?;
-            ours.push(product(broker, window, events, None).await?);
-        }
-        figures.extend(compare("rabbitmq", window, &bare, &ours));
-    }
-    let (window, events) = WINDOWS[1];
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    for number in 0..ROUNDS {
-        let pure = broker(url, &format!("bench-pure-{number}")).await?;
-        let measured = product(pure, window, events, None).await?;
-        without.push(measured.p99_milliseconds);
-        let poisoned = broker(url, &format!("bench-poison-{number}")).await?;
-        let measured = product(poisoned, window, events, Some(POISON_EVERY)).await?;
-        with.push(measured.p99_milliseconds);
-    }
-    figures.push(poison("rabbitmq", without, with));
-    Ok(figures)
+    super::measure(
+        "rabbitmq",
+        WINDOWS,
+        async |name, window, events| bare_round(url, name, window, events).await,
+        async |name| broker(url, name).await,
+    )
+    .await
 }
 
 /// A broker with exchange and queue of its own, which exist.
